@@ -1,1 +1,21 @@
-//! Sower.
+//! Sower: an all-in-one BitTorrent publishing server, and the library it is made of.
+//!
+//! *Bytes become types in [`proto`], types become decisions in [`domain`], and only the edge waits.*
+
+pub mod domain;
+pub mod proto;
+
+#[cfg(feature = "server")]
+pub mod ambient;
+#[cfg(feature = "server")]
+pub mod catalog;
+#[cfg(feature = "server")]
+pub mod engine;
+#[cfg(feature = "server")]
+pub mod publish;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+pub mod tracker;
+#[cfg(feature = "server")]
+pub mod web;

@@ -1,0 +1,211 @@
+//! The one hall: which torrents this server publishes.
+//!
+//! Writers enter here; tracker, engine and web seed only look up. The index of info-hashes is resident, for it is asked on every announce.
+//! A torrent itself is read from the store with its first peer and kept in a bounded cache, so that ten thousand
+//! idle torrents cost nothing but their line in the index.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use moka::future::Cache;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::publication::{Publication, PublicationId};
+use crate::domain::tally::{Counts, Tally};
+use crate::domain::torrent::Torrent;
+use crate::proto::id::{InfoHash, InfoHashes};
+use crate::proto::metainfo::info::Info;
+use crate::store::StoreError;
+use crate::store::publications::{PublicationStore, StoredMetainfo};
+
+/// How much of the catalogue is kept in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Bytes of torrents (raw `info` and piece layers) to keep ready, at most.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// The published torrents, by info-hash and by id. Cheap to clone: all clones are one catalogue.
+#[derive(Clone)]
+pub struct Catalog {
+    store: Arc<dyn PublicationStore>,
+    /// Written by `publish`, read by every announce and handshake; never held over an await.
+    index: Arc<RwLock<HashMap<InfoHash, PublicationId>>>,
+    torrents: Cache<PublicationId, Arc<Torrent>>,
+    /// One for each publication that gave anything; entered on first use, never held over an await.
+    tallies: Arc<RwLock<HashMap<PublicationId, Arc<Tally>>>>,
+}
+
+impl Catalog {
+    /// Loads the index of everything that was published.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn load(
+        store: Arc<dyn PublicationStore>,
+        options: &Options,
+    ) -> Result<Self, StoreError> {
+        let mut index = HashMap::new();
+        for entry in store.index().await? {
+            index.extend(entry.info_hashes.wire().map(|hash| (hash, entry.id)));
+        }
+        let torrents = Cache::builder()
+            .max_capacity(options.cache_bytes)
+            .weigher(|_, torrent: &Arc<Torrent>| {
+                let bytes = torrent
+                    .info
+                    .raw
+                    .len()
+                    .saturating_mul(2)
+                    .saturating_add(torrent.piece_layers.len());
+                u32::try_from(bytes).unwrap_or(u32::MAX)
+            })
+            .build();
+        let counts = store.counts().await?;
+        let tallies = counts
+            .into_iter()
+            .map(|(id, counts)| (id, Arc::new(Tally::resume(counts))))
+            .collect();
+        Ok(Self {
+            store,
+            index: Arc::new(RwLock::new(index)),
+            torrents,
+            tallies: Arc::new(RwLock::new(tallies)),
+        })
+    }
+
+    /// The publication that a torrent carries, by any of its names on the wire. Memory only: made for every announce.
+    pub fn find(&self, info_hash: &InfoHash) -> Option<PublicationId> {
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(info_hash)
+            .copied()
+    }
+
+    /// The torrent of a publication, read from the store with its first use.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails or what it kept is damaged.
+    pub async fn torrent(&self, id: PublicationId) -> Result<Option<Arc<Torrent>>, StoreError> {
+        if let Some(torrent) = self.torrents.get(&id).await {
+            return Ok(Some(torrent));
+        }
+        let (Some(publication), Some(metainfo)) = (
+            self.store.publication(id).await?,
+            self.store.metainfo(id).await?,
+        ) else {
+            return Ok(None);
+        };
+        let torrent = Arc::new(make_ready(&publication, metainfo)?);
+        self.torrents.insert(id, Arc::clone(&torrent)).await;
+        Ok(Some(torrent))
+    }
+
+    /// Publishes: keeps the publication, and from then on tracker, engine and web seed answer for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the id or the info-hash is taken; [`StoreError`] where the store fails.
+    pub async fn publish(
+        &self,
+        publication: &Publication,
+        metainfo: &StoredMetainfo,
+    ) -> Result<(), StoreError> {
+        self.store.insert(publication, metainfo).await?;
+        self.enter(publication.id, &publication.info_hashes);
+        Ok(())
+    }
+
+    /// The running totals of a publication.
+    pub fn tally(&self, id: PublicationId) -> Arc<Tally> {
+        if let Some(tally) = self
+            .tallies
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+        {
+            return Arc::clone(tally);
+        }
+        Arc::clone(
+            self.tallies
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(id)
+                .or_default(),
+        )
+    }
+
+    /// Writes down what the totals have gained since the last time. Called once a minute and at the end.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails; then the gains are kept for the next time.
+    pub async fn write_tallies(&self) -> Result<(), StoreError> {
+        let gains: Vec<(PublicationId, Counts, Arc<Tally>)> = {
+            let tallies = self.tallies.read().unwrap_or_else(PoisonError::into_inner);
+            let gains = tallies
+                .iter()
+                .map(|(id, tally)| (*id, tally.unwritten(), Arc::clone(tally)));
+            gains
+                .filter(|(_, counts, _)| *counts != Counts::default())
+                .collect()
+        };
+        let batch: Vec<_> = gains.iter().map(|(id, counts, _)| (*id, *counts)).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.add_counts(&batch).await?;
+        gains
+            .iter()
+            .for_each(|(_, counts, tally)| tally.mark_written(*counts));
+        Ok(())
+    }
+
+    /// The store behind the catalogue, for what pages show.
+    pub fn store(&self) -> &dyn PublicationStore {
+        &*self.store
+    }
+
+    fn enter(&self, id: PublicationId, info_hashes: &InfoHashes) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.extend(info_hashes.wire().map(|hash| (hash, id)));
+    }
+}
+
+/// Puts a stored torrent together, and checks that torrent and publication speak of the same files.
+fn make_ready(publication: &Publication, metainfo: StoredMetainfo) -> Result<Torrent, StoreError> {
+    let id = publication.id;
+    let damaged =
+        |what: String| StoreError::Damaged(format!("the torrent of publication {id} {what}"));
+    let info =
+        Info::parse(metainfo.info).map_err(|error| damaged(format!("cannot be read ({error})")))?;
+    if info.files.content().count() != publication.files.len() {
+        return Err(damaged("has other files than the publication".to_owned()));
+    }
+    let mut stored_as = vec![None; info.files.len()];
+    for ((index, file), published) in info.files.content().zip(&publication.files) {
+        if file.length != published.length {
+            return Err(damaged(format!(
+                "disagrees about the length of {}",
+                file.path
+            )));
+        }
+        if let Some(slot) = stored_as.get_mut(index) {
+            *slot = Some(published.stored_as);
+        }
+    }
+    Ok(Torrent {
+        publication: id,
+        info,
+        piece_layers: metainfo.piece_layers,
+        stored_as,
+    })
+}

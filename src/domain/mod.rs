@@ -1,0 +1,13 @@
+//! Decisions: who may publish, who is in a swarm, who is unchoked, what is requested next.
+//!
+//! Nothing here waits, reads a clock or draws a random number by itself: `now` and `rng` come in as arguments, so every
+//! decision can be tested with a made-up clock and a seeded generator.
+
+pub mod account;
+pub mod choker;
+pub mod picker;
+pub mod publication;
+pub mod session;
+pub mod swarm;
+pub mod tally;
+pub mod torrent;

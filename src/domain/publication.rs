@@ -1,0 +1,144 @@
+//! A publication: files that somebody gave to the world, with the torrent that carries them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::BASE32_NOPAD;
+use rand::Rng;
+
+use crate::proto::id::InfoHashes;
+use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::path::FilePath;
+
+/// Names a publication in addresses and on disk: ten characters of `a`–`z` and `2`–`7`, drawn at random (50 bits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicationId([u8; Self::LENGTH]);
+
+impl PublicationId {
+    const LENGTH: usize = 10;
+
+    /// A fresh id. The database refuses the one in 10¹⁵ that is taken already.
+    pub fn generate(rng: &mut impl Rng) -> Self {
+        let mut random = [0; 7];
+        rng.fill_bytes(&mut random);
+        let text = BASE32_NOPAD.encode(&random).to_ascii_lowercase();
+        let mut id = [b'a'; Self::LENGTH];
+        for (to, from) in id.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        Self(id)
+    }
+
+    /// The ten characters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// A text is not the id of any publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a publication's id is ten characters of a-z and 2-7")]
+pub struct NotAPublicationId;
+
+impl FromStr for PublicationId {
+    type Err = NotAPublicationId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id: [u8; Self::LENGTH] = text.as_bytes().try_into().map_err(|_| NotAPublicationId)?;
+        let is_base32 = id.iter().all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7'));
+        if is_base32 {
+            Ok(Self(id))
+        } else {
+            Err(NotAPublicationId)
+        }
+    }
+}
+
+impl fmt::Display for PublicationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A published set of files. Its content never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Its name in addresses.
+    pub id: PublicationId,
+    /// What people call it; never empty.
+    pub title: String,
+    /// What the publisher says of it; may be empty.
+    pub description: String,
+    /// The torrent's format.
+    pub format: Format,
+    /// Whether peers may only come from our tracker (BEP 27).
+    pub private: bool,
+    /// The torrent's `name`: the single file, or the folder that holds the files.
+    pub name: String,
+    /// The torrent's info-hashes.
+    pub info_hashes: InfoHashes,
+    /// Bytes in a piece.
+    pub piece_length: u32,
+    /// Bytes in all files together, without pads.
+    pub total_length: u64,
+    /// The files in the torrent's order, without pads.
+    pub files: Vec<PublishedFile>,
+    /// The account that published it, by name.
+    pub publisher: String,
+    /// When the upload began, in seconds since 1970.
+    pub created_at: i64,
+    /// When it became visible, in seconds since 1970.
+    pub published_at: i64,
+}
+
+impl Publication {
+    /// Whether the torrent is one file without a folder around it.
+    pub fn is_single_file(&self) -> bool {
+        matches!(self.files.as_slice(), [only] if only.path.components() == [self.name.as_str()])
+    }
+}
+
+/// One file of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedFile {
+    /// Its path below the torrent's name; in a publication of a single file, that name itself.
+    pub path: FilePath,
+    /// Bytes in the file.
+    pub length: u64,
+    /// The SHA-256 of the whole file.
+    pub sha256: [u8; 32],
+    /// The number under which the content store keeps it.
+    pub stored_as: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn ids_read_what_they_display() {
+        let id = PublicationId::generate(&mut StdRng::seed_from_u64(7));
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn refuses_ids_that_could_be_paths() {
+        for text in [
+            "",
+            "../../etc/",
+            "abcdefghi",
+            "ABCDEFGHIJ",
+            "abcdefghi1",
+            "abcdefghijk",
+        ] {
+            assert_eq!(
+                text.parse::<PublicationId>(),
+                Err(NotAPublicationId),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Torrent files: what they say, how they are read, and how they are made (BEP 3, 12, 19, 27, 47, 52).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`path`] | names of files: which are safe |
+//! | [`files`] | the files end to end, and which bytes of which file a piece is |
+//! | [`info`] | the `info` dictionary: read, checked, kept as raw bytes |
+//! | [`torrent_file`] | the dictionary around it: trackers, web seeds, comment; put together and read |
+//! | [`hash`] | pieces and merkle leaves hashed while bytes pass |
+//! | [`merkle`] | the trees of BEP 52 |
+//! | [`build`] | hashed content becomes an `info` dictionary |
+//! | [`magnet`] | magnet links |
+
+pub mod build;
+pub mod files;
+pub mod hash;
+pub mod info;
+pub mod magnet;
+pub mod merkle;
+pub mod path;
+pub mod torrent_file;

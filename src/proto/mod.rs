@@ -1,0 +1,26 @@
+//! Bytes and types: the BitTorrent protocols without sockets, files or clocks.
+//!
+//! Everything here is a pure function on bytes. Lengths from the wire are bounded before anything is allocated, and no
+//! input makes it panic.
+//!
+//! | module | what | rules |
+//! |---|---|---|
+//! | [`id`] | info-hashes and peer ids | BEP 3, 20, 52 |
+//! | [`geometry`] | pieces, blocks and offsets | BEP 3 |
+//! | [`bitfield`] | which pieces a peer has | BEP 3 |
+//! | [`bencode`] | the encoding of nearly everything | BEP 3 |
+//! | [`metainfo`] | torrent files and magnet links | BEP 3, 9, 12, 19, 27, 47, 52 |
+//! | [`wire`] | what peers say to each other | BEP 3, 6, 9, 10 |
+//! | [`tracker`] | announces and scrapes | BEP 3, 7, 21, 23, 31, 48 |
+//! | [`range`] | the `Range` header of web seeds | RFC 9110 section 14 |
+
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+pub mod bencode;
+pub mod bitfield;
+pub mod geometry;
+pub mod id;
+pub mod metainfo;
+pub mod range;
+pub mod tracker;
+pub mod wire;

@@ -1,0 +1,85 @@
+//! The port for content: the bytes of publications.
+//!
+//! Content is staged while an upload runs, then sealed under the publication's id in one step, and never changes after.
+//! Files are kept under numbers; their names are data of the publication.
+
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::domain::publication::PublicationId;
+
+/// Keeps the bytes of publications.
+#[async_trait]
+pub trait ContentStore: Send + Sync {
+    /// Begins an upload that will become the content of `id`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where there is content or an upload of this id already.
+    fn stage(&self, id: PublicationId) -> Result<Box<dyn Staging>, StoreError>;
+
+    /// Opens a file of sealed content; `None` where it is not there. Handles are shared and kept open in a bounded cache.
+    async fn open(
+        &self,
+        id: PublicationId,
+        stored_as: u32,
+    ) -> Result<Option<Arc<dyn ContentFile>>, StoreError>;
+
+    /// Removes sealed content; nothing happens where there is none.
+    async fn remove(&self, id: PublicationId) -> Result<(), StoreError>;
+
+    /// The ids of all sealed content: at start, what no publication owns is removed.
+    async fn sealed(&self) -> Result<Vec<PublicationId>, StoreError>;
+
+    /// Removes every staging area: at start, no upload is running.
+    async fn discard_stagings(&self) -> Result<(), StoreError>;
+}
+
+/// An upload on its way in. Methods block: call them on a thread that may. Dropped without [`seal`](Self::seal), it takes its bytes along.
+pub trait Staging: Send {
+    /// Begins the next file, numbered from zero; what was written before is complete.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk is full or fails.
+    fn begin_file(&mut self) -> Result<u32, StoreError>;
+
+    /// Appends to the current file.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk is full or fails, or no file was begun.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Reads a staged file from its start, for hashing it a second time.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the file cannot be opened.
+    fn reopen(&mut self, stored_as: u32) -> Result<Box<dyn io::Read + Send>, StoreError>;
+
+    /// Makes every byte durable and moves the whole upload to its publication's place, in one step.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails; then nothing is sealed.
+    fn seal(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// An open file of sealed content.
+#[async_trait]
+pub trait ContentFile: Send + Sync {
+    /// Bytes in the file.
+    fn length(&self) -> u64;
+
+    /// Fills `buffers`, one after another, from `offset`, if that needs no waiting: `Ok(false)` where the bytes are not in memory
+    /// (then the buffers' contents are undefined).
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
+    fn try_read(&self, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> io::Result<bool>;
+
+    /// Reads `length` bytes from `offset`, waiting for the disk on a thread that may.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
+    async fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+}

@@ -1,0 +1,45 @@
+//! What lasts: publications, accounts and content, behind small traits, and the adapters that keep them.
+//!
+//! The traits speak of what the program wants kept, not of tables or folders. Adapters know nothing of each other, and
+//! every adapter of a trait passes the same conformance suite.
+
+pub mod accounts;
+pub mod content;
+pub mod files;
+pub mod publications;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+/// Why something could not be kept or read. "Not there" is no error: it is `Ok(None)`.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Something with this name is there already.
+    #[error("{0} is taken already; choose another")]
+    Conflict(String),
+    /// The disk is full.
+    #[error("the disk is full; free some space and try again")]
+    Full(#[source] std::io::Error),
+    /// The store is busy for longer than it may take.
+    #[error("the database is busy; try again in a moment")]
+    Busy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What was read makes no sense: the data directory is damaged.
+    #[error("the data directory is damaged: {0}; restore it from a backup")]
+    Damaged(String),
+    /// Reading or writing failed.
+    #[error("the data directory cannot be used")]
+    Io(#[source] std::io::Error),
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::Full(error)
+            }
+            _ => Self::Io(error),
+        }
+    }
+}

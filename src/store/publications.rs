@@ -1,0 +1,99 @@
+//! The port for publications.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::StoreError;
+use crate::domain::publication::{Publication, PublicationId};
+use crate::domain::tally::Counts;
+use crate::proto::id::InfoHashes;
+
+/// The torrent of a publication as it is kept: what the info-hashes are of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMetainfo {
+    /// The raw `info` dictionary.
+    pub info: Bytes,
+    /// The bencoded `piece layers` dictionary (BEP 52); empty for v1.
+    pub piece_layers: Bytes,
+}
+
+/// One line of the resident index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The publication.
+    pub id: PublicationId,
+    /// Its torrent's info-hashes.
+    pub info_hashes: InfoHashes,
+}
+
+/// Which publications a catalogue page shows, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageQuery {
+    /// Words that the title, description or name has to contain; empty for all.
+    pub text: String,
+    /// Where the previous page ended; `None` for the first page.
+    pub after: Option<Cursor>,
+    /// At most so many, 1 to 100.
+    pub limit: u32,
+}
+
+/// The last publication of a page: the next page begins after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When it was published, in seconds since 1970.
+    pub published_at: i64,
+    /// Which one it was, among those of the same second.
+    pub id: PublicationId,
+}
+
+/// A page of the catalogue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Publications, newest first.
+    pub publications: Vec<PublicationSummary>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<Cursor>,
+    /// How many publications match in all.
+    pub total: u64,
+}
+
+/// What a catalogue shows of a publication: all but its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicationSummary {
+    /// The publication, with an empty list of files.
+    pub publication: Publication,
+    /// How many files it has.
+    pub file_count: u64,
+}
+
+/// Keeps publications and their torrents.
+#[async_trait]
+pub trait PublicationStore: Send + Sync {
+    /// Keeps a publication, its files and its torrent, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the id or an info-hash is taken.
+    async fn insert(
+        &self,
+        publication: &Publication,
+        metainfo: &StoredMetainfo,
+    ) -> Result<(), StoreError>;
+
+    /// A publication with its files, if there is one.
+    async fn publication(&self, id: PublicationId) -> Result<Option<Publication>, StoreError>;
+
+    /// The torrent of a publication, if there is one.
+    async fn metainfo(&self, id: PublicationId) -> Result<Option<StoredMetainfo>, StoreError>;
+
+    /// A page of the catalogue.
+    async fn page(&self, query: &PageQuery) -> Result<Page, StoreError>;
+
+    /// Every publication's id and info-hashes: what the resident index is made of at start.
+    async fn index(&self) -> Result<Vec<IndexEntry>, StoreError>;
+
+    /// Adds to publications' totals, in one transaction. Ids that are not there are passed over.
+    async fn add_counts(&self, batch: &[(PublicationId, Counts)]) -> Result<(), StoreError>;
+
+    /// The totals of every publication that has any.
+    async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError>;
+}
