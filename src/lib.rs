@@ -5,7 +5,6 @@
 pub mod domain;
 pub mod proto;
 
-#[cfg(feature = "server")]
 pub mod ambient;
 #[cfg(feature = "server")]
 pub mod catalog;

@@ -233,7 +233,7 @@ mod tests {
             "日本語/ファイル 1.bin",
             "naïve café",
             "-rf",
-            "a:b",
+            "ab:c",
             "\u{202e}txt.exe",
             ".hidden",
         ] {

@@ -1,1 +1,11 @@
-//! Landing soon.
+//! What peers say to each other (BEP 3, 6, 9, 10).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`handshake`] | the first 68 bytes in each direction |
+//! | [`message`] | the length-prefixed messages that follow |
+//! | [`extension`] | the messages that the extension protocol carries, metadata exchange among them |
+
+pub mod extension;
+pub mod handshake;
+pub mod message;
