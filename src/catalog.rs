@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::publication::{Publication, PublicationId};
 use crate::domain::tally::{Counts, Tally};
-use crate::domain::torrent::Torrent;
+use crate::domain::torrent::{Conditions, Torrent};
 use crate::proto::id::{InfoHash, InfoHashes};
 use crate::proto::metainfo::info::Info;
 use crate::store::StoreError;
@@ -202,10 +202,12 @@ fn make_ready(publication: &Publication, metainfo: StoredMetainfo) -> Result<Tor
             *slot = Some(published.stored_as);
         }
     }
+    let conditions = Conditions::unknown(&info.geometry);
     Ok(Torrent {
         publication: id,
         info,
         piece_layers: metainfo.piece_layers,
         stored_as,
+        conditions,
     })
 }

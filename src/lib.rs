@@ -13,6 +13,8 @@ pub mod engine;
 #[cfg(feature = "server")]
 pub mod publish;
 #[cfg(feature = "server")]
+pub mod reader;
+#[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]
 pub mod tracker;

@@ -101,6 +101,25 @@ impl Geometry {
         (0..self.pieces).map(PieceIndex)
     }
 
+    /// The pieces that `length` bytes from `offset` of the torrent touch, in order.
+    pub fn pieces_touching(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> impl Iterator<Item = PieceIndex> + use<> {
+        let piece_length = u64::from(self.piece_length.get());
+        let end = offset.saturating_add(length).min(self.total_length);
+        let first = offset.checked_div(piece_length).unwrap_or(0);
+        let past = if offset < end {
+            end.div_ceil(piece_length)
+        } else {
+            first
+        };
+        let clamp =
+            |piece: u64| u32::try_from(piece).map_or(self.pieces, |piece| piece.min(self.pieces));
+        (clamp(first)..clamp(past)).map(PieceIndex)
+    }
+
     /// Where `piece` begins, in bytes from the start of the torrent.
     pub fn piece_offset(&self, piece: PieceIndex) -> u64 {
         u64::from(piece.0).saturating_mul(u64::from(self.piece_length.get()))
@@ -198,6 +217,21 @@ mod tests {
     #[test]
     fn refuses_more_pieces_than_the_wire_can_count() {
         assert!(Geometry::new(u64::MAX, NonZeroU32::MIN).is_none());
+    }
+
+    #[test]
+    fn a_stretch_touches_the_pieces_that_it_lies_in() {
+        let g = geometry(100, 16);
+        let touched = |offset, length| {
+            g.pieces_touching(offset, length)
+                .map(PieceIndex::get)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(touched(0, 16), [0]);
+        assert_eq!(touched(15, 2), [0, 1]);
+        assert_eq!(touched(96, 1_000), [6]);
+        assert_eq!(touched(16, 0), [] as [u32; 0]);
+        assert_eq!(touched(500, 5), [] as [u32; 0]);
     }
 
     proptest! {

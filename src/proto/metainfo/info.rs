@@ -115,3 +115,11 @@ impl Info {
         Err(InfoError)
     }
 }
+
+impl Info {
+    /// The SHA-1 that `piece` must have (BEP 3); `None` in a v2-only torrent.
+    pub fn piece_hash(&self, piece: crate::proto::geometry::PieceIndex) -> Option<[u8; 20]> {
+        let at = piece.as_usize().checked_mul(20)?;
+        self.pieces.get(at..)?.first_chunk::<20>().copied()
+    }
+}

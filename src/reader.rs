@@ -1,0 +1,187 @@
+//! The one reader of published content, behind two doors: the peer engine and the web seed.
+//!
+//! A piece is held against its hash before its first byte leaves this server. A piece that fails is sent to nobody, by no door,
+//! and the failure is logged loudly: a seed that sends damaged data poisons its whole swarm.
+
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
+
+use sha1::{Digest, Sha1};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::domain::torrent::{Condition, Torrent};
+use crate::proto::geometry::PieceIndex;
+use crate::store::StoreError;
+use crate::store::content::{ContentFile, ContentStore};
+
+/// Checks that may run at the same time: they are bound by the processor, and the rest of the server needs some of it.
+const CHECKS_AT_ONCE: usize = 2;
+
+/// Bytes that a check reads in one go.
+const CHECK_STRIDE: usize = 1024 * 1024;
+
+/// Why published bytes cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The piece does not match its hash.
+    #[error("piece {piece} of publication {publication} is damaged on disk")]
+    Damaged {
+        /// The publication, as it is named in addresses.
+        publication: String,
+        /// The piece.
+        piece: u32,
+    },
+    /// The file is not there any more.
+    #[error("a file of publication {0} is missing on disk")]
+    Missing(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Reading failed.
+    #[error("published content cannot be read")]
+    Io(#[from] io::Error),
+}
+
+/// Reads published content and vouches for it. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    content: Arc<dyn ContentStore>,
+    checks: Arc<Semaphore>,
+}
+
+impl Reader {
+    /// A reader of what `content` keeps.
+    pub fn new(content: Arc<dyn ContentStore>) -> Self {
+        Self {
+            content,
+            checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+        }
+    }
+
+    /// Opens the file at `index` of the torrent's files, pads counted; `None` for a pad.
+    ///
+    /// # Errors
+    /// [`ReadError::Missing`] where the file is gone; [`ReadError::Store`].
+    pub async fn open(
+        &self,
+        torrent: &Torrent,
+        index: usize,
+    ) -> Result<Option<Arc<dyn ContentFile>>, ReadError> {
+        let Some(stored_as) = torrent.stored_as.get(index).copied().flatten() else {
+            return Ok(None);
+        };
+        let file = self.content.open(torrent.publication, stored_as).await?;
+        file.map(Some)
+            .ok_or_else(|| ReadError::Missing(torrent.publication.to_string()))
+    }
+
+    /// Makes sure that `piece` matches its hash; reads it only if that is not known yet.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] where it does not match, and whatever reading it fails with.
+    pub async fn check(&self, torrent: &Torrent, piece: PieceIndex) -> Result<(), ReadError> {
+        match torrent.conditions.of(piece) {
+            Condition::Whole => Ok(()),
+            Condition::Damaged => Err(damaged(torrent, piece)),
+            Condition::Unknown => self.check_on_disk(torrent, piece).await,
+        }
+    }
+
+    /// Makes sure of every piece that `length` bytes from `offset` of the torrent touch.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn check_stretch(
+        &self,
+        torrent: &Torrent,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), ReadError> {
+        for piece in torrent.info.geometry.pieces_touching(offset, length) {
+            self.check(torrent, piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_on_disk(&self, torrent: &Torrent, piece: PieceIndex) -> Result<(), ReadError> {
+        let _permit = self.checks.acquire().await;
+        // Somebody else may have checked it while this one waited.
+        if torrent.conditions.of(piece) == Condition::Whole {
+            return Ok(());
+        }
+        let expected = torrent.info.piece_hash(piece);
+        let found = self.hash_piece(torrent, piece).await?;
+        if expected == Some(found) {
+            torrent.conditions.note(piece, Condition::Whole);
+            return Ok(());
+        }
+        torrent.conditions.note(piece, Condition::Damaged);
+        let error = damaged(torrent, piece);
+        tracing::error!(publication = %torrent.publication, piece = piece.get(), "{error}; it is no longer served");
+        Err(error)
+    }
+
+    async fn hash_piece(
+        &self,
+        torrent: &Torrent,
+        piece: PieceIndex,
+    ) -> Result<[u8; 20], ReadError> {
+        let geometry = &torrent.info.geometry;
+        let (offset, length) = (
+            geometry.piece_offset(piece),
+            u64::from(geometry.length_of(piece)),
+        );
+        let mut hasher = Sha1::new();
+        for span in torrent.info.files.spans(offset, length) {
+            let file = self.open(torrent, span.file).await?;
+            let mut at = span.offset;
+            let end = span.offset.saturating_add(span.length);
+            while at < end {
+                let stride =
+                    usize::try_from(end - at).map_or(CHECK_STRIDE, |left| left.min(CHECK_STRIDE));
+                let bytes = match &file {
+                    Some(file) => file.read(at, stride).await?,
+                    None => vec![0; stride],
+                };
+                at += stride as u64;
+                hasher = spawn_blocking(move || hasher.chain_update(&bytes))
+                    .await
+                    .map_err(io::Error::other)?;
+            }
+        }
+        Ok(hasher.finalize().into())
+    }
+}
+
+/// Fills `buffers`, one after another, from `offset` of a file: at once if the bytes are in memory, else by waiting for the disk.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
+pub async fn read_scattered(
+    file: &dyn ContentFile,
+    offset: u64,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<()> {
+    if file.try_read(offset, buffers)? {
+        return Ok(());
+    }
+    let length = buffers.iter().map(|buffer| buffer.len()).sum();
+    let bytes = file.read(offset, length).await?;
+    let mut rest = bytes.as_slice();
+    for buffer in buffers {
+        let Some((head, tail)) = rest.split_at_checked(buffer.len()) else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        buffer.copy_from_slice(head);
+        rest = tail;
+    }
+    Ok(())
+}
+
+fn damaged(torrent: &Torrent, piece: PieceIndex) -> ReadError {
+    ReadError::Damaged {
+        publication: torrent.publication.to_string(),
+        piece: piece.get(),
+    }
+}
