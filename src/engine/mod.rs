@@ -1,1 +1,78 @@
-//! Landing soon.
+//! The peer engine: published torrents to peers, and torrents from peers (BEP 3, 6, 9, 10).
+//!
+//! | module | what |
+//! |---|---|
+//! | [`transport`] | a TCP stream becomes a peer: the handshake, in and out |
+//! | [`connection`] | one peer: the loop between its socket and its `Session` |
+//! | [`limits`] | how many connections there may be, in all and from one address |
+//! | [`metadata`] | the extension handshake, and the `info` dictionary for magnet links |
+//! | [`seed`] | published torrents: woken by their first peer, asleep after their last |
+
+pub(crate) mod connection;
+pub(crate) mod limits;
+pub(crate) mod metadata;
+pub mod seed;
+pub(crate) mod transport;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{choker, session};
+
+pub use seed::Engine;
+
+/// The bounds of the peer engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Peers that may be connected, in all.
+    pub connections: usize,
+    /// Peers that may be connected from one address.
+    pub connections_per_address: usize,
+    /// Peers of one torrent that may request at the same time.
+    pub upload_slots: usize,
+    /// Seconds that a peer keeps its slot while others wait.
+    pub slot_turn: u64,
+    /// Seconds in which a handshake must be complete.
+    pub handshake_timeout: u64,
+    /// Seconds without a message after which a peer is taken for gone.
+    pub idle_timeout: u64,
+    /// Seconds that a peer may leave what we sent unread.
+    pub write_timeout: u64,
+    /// Requests that a peer may have waiting.
+    pub max_requests: usize,
+    /// Bytes that are read ahead and not yet sent, for each peer, at most.
+    pub send_buffer: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections: 2_000,
+            connections_per_address: 32,
+            upload_slots: 64,
+            slot_turn: 30,
+            handshake_timeout: 10,
+            idle_timeout: 180,
+            write_timeout: 60,
+            max_requests: 500,
+            send_buffer: 256 * 1024,
+        }
+    }
+}
+
+impl Options {
+    fn session(&self) -> session::Options {
+        session::Options {
+            max_requests: self.max_requests,
+            idle_timeout: self.idle_timeout,
+            ..session::Options::default()
+        }
+    }
+
+    const fn choker(&self) -> choker::Options {
+        choker::Options {
+            slots: self.upload_slots,
+            turn: self.slot_turn,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! One peer: the loop between its socket and its [`Session`].
+//!
+//! The loop is the only place that awaits both. Messages are decoded from whatever bytes came; answers and blocks are laid into one [`Outbox`] and
+//! written together. Content is read only when everything before it has left, so a slow reader holds one batch and
+//! no more; and while the outbox is full nothing is read, so a peer cannot make us owe it answers without end.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::Options;
+use crate::ambient;
+use crate::domain::session::{CloseReason, Output, Session};
+use crate::proto::geometry::Block;
+use crate::proto::wire::message::{self, Limits, Message, MessageError, PIECE_HEADER_LENGTH};
+use crate::reader::ReadError;
+
+/// Unsent bytes of answers above which no more of the peer's messages are read.
+const OUTBOX_FULL: usize = 64 * 1024;
+
+/// Blocks that one batch holds, at most, however small they are.
+const BATCH_BLOCKS: usize = 64;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Closed {
+    /// The peer hung up.
+    #[error("the peer closed the connection")]
+    ByPeer,
+    /// We are shutting down, or need this peer no longer.
+    #[error("the connection is no longer needed")]
+    ByUs,
+    /// The peer left what we sent unread.
+    #[error("the peer has not read what it asked for")]
+    Unread,
+    /// The peer broke the protocol or a bound.
+    #[error(transparent)]
+    Session(#[from] CloseReason),
+    /// The peer's bytes are no messages.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// Content cannot be read.
+    #[error(transparent)]
+    Content(#[from] ReadError),
+    /// The socket failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+}
+
+/// The torrent's side of a connection: a seed's, or a download's.
+pub(crate) trait Party: Send {
+    /// Reacts to what the session makes known. Commands to the session are welcome.
+    fn handle(&mut self, output: Output, session: &mut Session, now: Instant)
+    -> Result<(), Closed>;
+
+    /// Waits until the torrent wants something of this peer. Cancel-safe.
+    fn woken(&self) -> impl Future<Output = ()> + Send;
+
+    /// Does what the torrent wants of this peer.
+    fn wake(&mut self, session: &mut Session, now: Instant) -> Result<(), Closed>;
+
+    /// Lays blocks that the peer asked for into the outbox. What cannot be served is refused on the session.
+    fn lay_out(
+        &mut self,
+        blocks: &[Block],
+        session: &mut Session,
+        outbox: &mut Outbox,
+    ) -> impl Future<Output = Result<(), Closed>> + Send;
+
+    /// Content of so many bytes has left for the peer.
+    fn sent(&mut self, bytes: u64);
+}
+
+/// Bytes on their way out: encoded messages and blocks, in one buffer, so that one call writes them all.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Grows to the largest batch ever laid out; `filled` of it are to be sent, of which `sent` have been.
+    buffer: Vec<u8>,
+    filled: usize,
+    sent: usize,
+    /// Bytes of content among the filled.
+    content: u64,
+    scratch: BytesMut,
+}
+
+impl Outbox {
+    fn unsent(&self) -> &[u8] {
+        self.buffer.get(self.sent..self.filled).unwrap_or_default()
+    }
+
+    fn push(&mut self, message: &Message) {
+        self.scratch.clear();
+        message.encode(&mut self.scratch);
+        let scratch = std::mem::take(&mut self.scratch);
+        self.append(scratch.len()).copy_from_slice(&scratch);
+        self.scratch = scratch;
+    }
+
+    /// Room for the blocks' headers and bytes, in order; every header is written, the blocks' bytes are the caller's to fill.
+    pub(crate) fn room_for(&mut self, blocks: &[Block]) -> Vec<&mut [u8]> {
+        let content: usize = blocks.iter().map(|block| block.length() as usize).sum();
+        self.content += content as u64;
+        let mut rest = self.append(content + blocks.len() * PIECE_HEADER_LENGTH);
+        let mut rooms = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let length = block.length() as usize;
+            let (head, after) = rest.split_at_mut(PIECE_HEADER_LENGTH);
+            head.copy_from_slice(&message::piece_header(
+                block.piece().get(),
+                block.begin(),
+                length,
+            ));
+            let (room, after) = after.split_at_mut(length);
+            rooms.push(room);
+            rest = after;
+        }
+        rooms
+    }
+
+    fn append(&mut self, length: usize) -> &mut [u8] {
+        let from = self.filled;
+        self.filled += length;
+        if self.buffer.len() < self.filled {
+            self.buffer.resize(self.filled, 0);
+        }
+        &mut self.buffer[from..self.filled]
+    }
+
+    /// Notes that bytes have left. When all have, gives the bytes of content that were among them.
+    fn advance(&mut self, bytes: usize) -> Option<u64> {
+        self.sent += bytes;
+        if self.sent < self.filled {
+            return None;
+        }
+        self.sent = 0;
+        self.filled = 0;
+        Some(std::mem::take(&mut self.content))
+    }
+
+    /// Gives the memory back while there is nothing to send: idle peers shall cost little.
+    fn release(&mut self) {
+        if self.filled == 0 {
+            self.buffer = Vec::new();
+            self.scratch = BytesMut::new();
+        }
+    }
+}
+
+/// What a connection is made of.
+pub(crate) struct Connection<'a, P> {
+    pub(crate) stream: TcpStream,
+    /// Bytes that came behind the handshake.
+    pub(crate) received: BytesMut,
+    pub(crate) session: Session,
+    pub(crate) party: &'a mut P,
+    pub(crate) options: &'a Options,
+    /// Bytes to make room for at each read: little for requests, much for blocks.
+    pub(crate) read_size: usize,
+}
+
+impl<P: Party> Connection<'_, P> {
+    /// Runs until either side ends it, and says why. Not cancel-safe: use the token.
+    pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Closed {
+        match self.exchange(shutdown).await {
+            Ok(never) => match never {},
+            Err(closed) => closed,
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        shutdown: &CancellationToken,
+    ) -> Result<std::convert::Infallible, Closed> {
+        let limits = Limits::for_pieces(self.session.geometry().piece_count());
+        let write_timeout = Duration::from_secs(self.options.write_timeout);
+        let mut outbox = Outbox::default();
+        let mut write_progress = ambient::now();
+        let mut shutdown = std::pin::pin!(shutdown.cancelled());
+        let mut timer = std::pin::pin!(sleep_until(self.session.poll_timeout().into()));
+        loop {
+            let now = ambient::now();
+            self.take_messages(&limits, &mut outbox, now)?;
+            if outbox.unsent().is_empty() {
+                self.lay_out_batch(&mut outbox).await?;
+                write_progress = now;
+            }
+            self.write(&mut outbox, &mut write_progress)?;
+
+            let mut deadline = self.session.poll_timeout();
+            let is_writing = !outbox.unsent().is_empty();
+            let wants_to_write = is_writing || self.session.request_count() > 0;
+            if is_writing {
+                deadline = deadline.min(write_progress + write_timeout);
+            } else if !wants_to_write {
+                outbox.release();
+            }
+            hasten(timer.as_mut(), deadline);
+
+            let interest = match (self.has_room(&outbox), wants_to_write) {
+                (true, true) => Interest::READABLE | Interest::WRITABLE,
+                (true, false) => Interest::READABLE,
+                (false, _) => Interest::WRITABLE,
+            };
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return Err(Closed::ByUs),
+                ready = self.stream.ready(interest) => {
+                    if ready?.is_readable() {
+                        self.read()?;
+                    }
+                }
+                () = self.party.woken() => {
+                    self.party.wake(&mut self.session, ambient::now())?;
+                    self.drain(&mut outbox, ambient::now())?;
+                }
+                () = timer.as_mut() => {
+                    let now = ambient::now();
+                    self.session.handle_timeout(now)?;
+                    if is_writing && now >= write_progress + write_timeout {
+                        return Err(Closed::Unread);
+                    }
+                    self.drain(&mut outbox, now)?;
+                    timer.as_mut().reset(self.session.poll_timeout().into());
+                }
+            }
+        }
+    }
+
+    /// Hands every whole message to the session, as long as there is room for the answers.
+    fn take_messages(
+        &mut self,
+        limits: &Limits,
+        outbox: &mut Outbox,
+        now: Instant,
+    ) -> Result<(), Closed> {
+        self.drain(outbox, now)?;
+        while self.has_room(outbox) {
+            let Some(message) = message::decode(&mut self.received, limits)? else {
+                break;
+            };
+            self.session.handle_message(message, now)?;
+            self.drain(outbox, now)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the session puts out: messages into the outbox, the rest to the party.
+    fn drain(&mut self, outbox: &mut Outbox, now: Instant) -> Result<(), Closed> {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Send(message) => outbox.push(&message),
+                other => self.party.handle(other, &mut self.session, now)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the answers to further messages still fit.
+    fn has_room(&self, outbox: &Outbox) -> bool {
+        outbox.unsent().len() < OUTBOX_FULL + self.options.send_buffer
+    }
+
+    /// Takes requests off the session's queue, as many as one batch holds, and lays their blocks out.
+    async fn lay_out_batch(&mut self, outbox: &mut Outbox) -> Result<(), Closed> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while batch.len() < BATCH_BLOCKS && bytes < self.options.send_buffer {
+            let Some(block) = self.session.poll_request() else {
+                break;
+            };
+            bytes += block.length() as usize;
+            batch.push(block);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.party
+            .lay_out(&batch, &mut self.session, outbox)
+            .await?;
+        self.drain(outbox, ambient::now())
+    }
+
+    /// Writes as much as the socket takes without waiting.
+    fn write(&mut self, outbox: &mut Outbox, progress: &mut Instant) -> Result<(), Closed> {
+        while !outbox.unsent().is_empty() {
+            match self.stream.try_write(outbox.unsent()) {
+                Ok(0) => return Err(Closed::ByPeer),
+                Ok(written) => {
+                    *progress = ambient::now();
+                    self.session.handle_sent(*progress);
+                    if let Some(content) = outbox.advance(written) {
+                        self.party.sent(content);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(closed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads as much as there is, up to one buffer.
+    fn read(&mut self) -> Result<(), Closed> {
+        self.received.reserve(self.read_size);
+        match self.stream.try_read_buf(&mut self.received) {
+            Ok(0) => Err(Closed::ByPeer),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(closed(error)),
+        }
+    }
+}
+
+/// Moves a timer forward, never back: a deadline that has moved on is found out when the timer fires.
+fn hasten(timer: std::pin::Pin<&mut Sleep>, deadline: Instant) {
+    if timer.deadline() > deadline.into() {
+        timer.reset(deadline.into());
+    }
+}
+
+/// A connection that the peer reset is closed by the peer, not broken.
+fn closed(error: io::Error) -> Closed {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Closed::ByPeer,
+        _ => Closed::Io(error),
+    }
+}
