@@ -9,6 +9,8 @@ pub mod ambient;
 #[cfg(feature = "server")]
 pub mod catalog;
 #[cfg(feature = "server")]
+pub mod door;
+#[cfg(feature = "server")]
 pub mod engine;
 #[cfg(feature = "server")]
 pub mod publish;
@@ -16,6 +18,8 @@ pub mod publish;
 pub mod reader;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod tracker;
 #[cfg(feature = "server")]

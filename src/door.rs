@@ -1,0 +1,217 @@
+//! The one port: web browsers and BitTorrent peers come in by the same door.
+//!
+//! The first byte tells them apart: a peer's handshake begins with 19, the length of its protocol's name (BEP 3), and an HTTP request with the
+//! capital letter of a method (RFC 9110). It is looked at and left in place, so each service reads its stream from the start. A connection that says
+//! nothing is closed after a deadline, and there is a bound on how many may be undecided, in all and from one address.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::limits::Connections;
+
+/// Connections that the system holds ready for us to accept.
+const BACKLOG: i32 = 1024;
+
+/// How long to wait when the system has no descriptors left: accepting again at once would only spin.
+const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+
+/// The bounds of the door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Seconds in which a connection must say its first byte.
+    pub first_byte_timeout: u64,
+    /// Connections that have said nothing yet, in all.
+    pub undecided: usize,
+    /// Connections that have said nothing yet, from one address.
+    pub undecided_per_address: usize,
+    /// HTTP connections that may be open, in all.
+    pub http_connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            first_byte_timeout: 10,
+            undecided: 1_024,
+            undecided_per_address: 64,
+            http_connections: 8_192,
+        }
+    }
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// HTTP/1.
+    Http,
+    /// The peer protocol of BitTorrent.
+    Peer,
+    /// Something that has no service here.
+    Unknown,
+}
+
+impl Speech {
+    /// Tells by the first byte of a connection.
+    pub const fn of(first: u8) -> Self {
+        match first {
+            19 => Self::Peer,
+            b'A'..=b'Z' => Self::Http,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Who is let in by a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guests {
+    /// Browsers and peers: the one port.
+    All,
+    /// Peers only: a port of their own, beside a reverse proxy.
+    PeersOnly,
+}
+
+/// What stands behind the door. Each call is one connection, served until it ends.
+pub trait Services: Clone + Send + 'static {
+    /// Serves an HTTP connection.
+    fn http(&self, stream: TcpStream, source: SocketAddr) -> impl Future<Output = ()> + Send;
+
+    /// Serves a peer.
+    fn peer(&self, stream: TcpStream, source: SocketAddr) -> impl Future<Output = ()> + Send;
+}
+
+/// Opens a listening socket. An IPv6 wildcard takes IPv4 as well, and becomes the IPv4 one where the system has no IPv6.
+///
+/// # Errors
+/// Whatever the system says: most often that the port is taken or needs privileges.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match bind(address) {
+        Err(_) if address.is_ipv6() && address.ip().is_unspecified() && !has_ipv6() => {
+            bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        bound => bound,
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn has_ipv6() -> bool {
+    Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok()
+}
+
+/// Lets connections in until shutdown, each in a task of its own.
+pub async fn open<S: Services>(
+    listener: TcpListener,
+    guests: Guests,
+    services: S,
+    options: &Options,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    let undecided = Connections::new(options.undecided, options.undecided_per_address);
+    let http = Connections::new(options.http_connections, options.http_connections);
+    let patience = Duration::from_secs(options.first_byte_timeout);
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, source) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted now");
+                sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(waiting) = undecided.enter(source.ip().to_canonical()) else {
+            tracing::debug!(%source, "too many connections have said nothing yet");
+            continue;
+        };
+        let (services, http, shutdown) = (services.clone(), http.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            let speech = tokio::select! {
+                () = shutdown.cancelled() => return,
+                speech = timeout(patience, first_speech(&stream)) => speech,
+            };
+            drop(waiting);
+            match speech {
+                Ok(Ok(Speech::Peer)) => services.peer(stream, source).await,
+                Ok(Ok(Speech::Http)) if guests == Guests::All => match http.enter(source.ip()) {
+                    Some(_place) => services.http(stream, source).await,
+                    None => tracing::debug!(%source, "no place for another HTTP connection"),
+                },
+                Ok(Ok(Speech::Http | Speech::Unknown)) => {
+                    tracing::debug!(%source, "the connection speaks nothing that is served here");
+                }
+                Ok(Err(error)) => tracing::debug!(%source, %error, "the connection failed"),
+                Err(_) => tracing::debug!(%source, "the connection has said nothing"),
+            }
+        });
+    }
+}
+
+/// Waits for the first byte and leaves it where it is.
+async fn first_speech(stream: &TcpStream) -> io::Result<Speech> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(Speech::of(first[0])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_http_and_a_handshake_is_a_peer() {
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PRI",
+        ] {
+            assert_eq!(Speech::of(method.as_bytes()[0]), Speech::Http);
+        }
+        assert_eq!(Speech::of(b"\x13BitTorrent protocol"[0]), Speech::Peer);
+    }
+
+    #[test]
+    fn tls_and_noise_have_no_service() {
+        for first in [0x16, 0, 0xff, b'\n', b'a'] {
+            assert_eq!(Speech::of(first), Speech::Unknown);
+        }
+    }
+
+    #[tokio::test]
+    async fn any_address_takes_both_families_and_port_zero_finds_a_free_one() {
+        let listener = listen("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_ne!(port, 0);
+        let (connected, accepted) = tokio::join!(
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)),
+            listener.accept()
+        );
+        assert!(connected.is_ok() && accepted.is_ok());
+    }
+}
