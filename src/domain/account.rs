@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,6 +114,11 @@ pub fn check_name(name: &str) -> Result<(), CredentialError> {
     }
 }
 
+/// A name without its case and Unicode form: two accounts whose names fold to the same would pass for each other.
+pub fn fold_name(name: &str) -> String {
+    name.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+}
+
 /// Checks a new password.
 ///
 /// # Errors
@@ -153,6 +159,12 @@ mod tests {
         assert!(WhoMayPublish::Publishers.allows(Some(Role::Publisher)));
         assert!(!WhoMayPublish::Admins.allows(Some(Role::Publisher)));
         assert!(WhoMayPublish::Admins.allows(Some(Role::Admin)));
+    }
+
+    #[test]
+    fn names_that_look_alike_fold_to_one() {
+        assert_eq!(fold_name("Zo\u{eb}"), fold_name("ZOE\u{308}"));
+        assert_ne!(fold_name("ada"), fold_name("adam"));
     }
 
     #[test]

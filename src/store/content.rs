@@ -1,6 +1,8 @@
 //! The port for content: the bytes of publications.
 //!
 //! Content is staged while an upload runs, then sealed under the publication's id in one step, and never changes after.
+//! Once its publication is kept too, it is claimed: sealed content that was never claimed is the rest of an upload that a
+//! crash cut off, and may go. Claimed content without a publication means that the database was lost, and must stay.
 //! Files are kept under numbers; their names are data of the publication.
 
 use std::io::{self, IoSliceMut};
@@ -11,13 +13,25 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::domain::publication::PublicationId;
 
+/// Sealed content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sealed {
+    /// The publication that it was sealed for.
+    pub id: PublicationId,
+    /// Whether that publication is known to have been kept.
+    pub is_claimed: bool,
+}
+
 /// Keeps the bytes of publications.
 #[async_trait]
 pub trait ContentStore: Send + Sync {
     /// Begins an upload that will become the content of `id`.
     ///
+    /// Blocks: call it on a thread that may.
+    ///
     /// # Errors
-    /// [`StoreError::Conflict`] where there is content or an upload of this id already.
+    /// [`StoreError::Conflict`] where there is content or an upload of this id already; [`StoreError::Full`] where the
+    /// disk has no more than its reserve left.
     fn stage(&self, id: PublicationId) -> Result<Box<dyn Staging>, StoreError>;
 
     /// Opens a file of sealed content; `None` where it is not there. Handles are shared and kept open in a bounded cache.
@@ -27,11 +41,20 @@ pub trait ContentStore: Send + Sync {
         stored_as: u32,
     ) -> Result<Option<Arc<dyn ContentFile>>, StoreError>;
 
+    /// Notes that the publication of sealed content is kept; nothing happens where there is no such content.
+    async fn claim(&self, id: PublicationId) -> Result<(), StoreError>;
+
     /// Removes sealed content; nothing happens where there is none.
     async fn remove(&self, id: PublicationId) -> Result<(), StoreError>;
 
-    /// The ids of all sealed content: at start, what no publication owns is removed.
-    async fn sealed(&self) -> Result<Vec<PublicationId>, StoreError>;
+    /// All sealed content, in no order.
+    async fn sealed(&self) -> Result<Vec<Sealed>, StoreError>;
+
+    /// Bytes that can still be staged: what is free, less the reserve that is never filled.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk does not say.
+    fn free_bytes(&self) -> Result<u64, StoreError>;
 
     /// Removes every staging area: at start, no upload is running.
     async fn discard_stagings(&self) -> Result<(), StoreError>;
@@ -55,9 +78,9 @@ pub trait Staging: Send {
     ///
     /// # Errors
     /// [`StoreError`] where the file cannot be opened.
-    fn reopen(&mut self, stored_as: u32) -> Result<Box<dyn io::Read + Send>, StoreError>;
+    fn reopen(&self, stored_as: u32) -> Result<Box<dyn io::Read + Send>, StoreError>;
 
-    /// Makes every byte durable and moves the whole upload to its publication's place, in one step.
+    /// Makes every byte durable and moves the whole upload to its publication's place, in one step. It is not claimed yet.
     ///
     /// # Errors
     /// [`StoreError`] where the disk fails; then nothing is sealed.

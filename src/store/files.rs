@@ -1,1 +1,477 @@
-//! Landing soon.
+//! Content in a directory: `{root}/{id}/{number}`, with uploads on their way in under `{root}/staging/{id}/`.
+//!
+//! Only ids and numbers become names on disk, and everything is opened relative to a directory handle and never through
+//! a symbolic link. An upload becomes visible by one rename, after its bytes and both directories are synced. The file
+//! `unclaimed` travels with it and is unlinked when the publication is kept.
+
+mod staging;
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use moka::future::Cache;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use self::staging::StagedUpload;
+use super::StoreError;
+use super::content::{ContentFile, ContentStore, Sealed, Staging};
+use crate::domain::publication::PublicationId;
+
+/// Beside the sealed content, so that sealing is a rename. No id has seven characters.
+const STAGING: &str = "staging";
+
+/// In every upload, and in sealed content until it is claimed.
+const UNCLAIMED: &str = "unclaimed";
+
+/// How content is kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Files kept open for reading, at most.
+    pub open_files: u64,
+    /// Bytes of the disk that uploads never fill: the database and the logs need room too.
+    pub reserve_bytes: u64,
+    /// Bytes of an upload that may wait in memory before they are written back to the disk.
+    pub write_back_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            open_files: 512,
+            reserve_bytes: 256 * 1024 * 1024,
+            write_back_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// Content in a directory. Cheap to clone: all clones are one directory.
+#[derive(Clone)]
+pub struct FileStore {
+    folders: Arc<Folders>,
+    open_files: Cache<(PublicationId, u32), Arc<SealedFile>>,
+}
+
+/// The directory handles that everything is opened relative to.
+struct Folders {
+    root: OwnedFd,
+    staging: OwnedFd,
+    options: Options,
+}
+
+impl FileStore {
+    /// Opens the directory at `root`; makes it where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where it cannot be made or opened.
+    pub fn open(root: &Path, options: Options) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(root)?;
+        let root = OwnedFd::from(File::open(root)?);
+        match make_folder(&root, STAGING) {
+            Ok(()) | Err(Errno::EXIST) => (),
+            Err(error) => return Err(to_store_error(error)),
+        }
+        let staging = open_folder(&root, STAGING).map_err(to_store_error)?;
+        let open_files = Cache::new(options.open_files);
+        Ok(Self {
+            folders: Arc::new(Folders {
+                root,
+                staging,
+                options,
+            }),
+            open_files,
+        })
+    }
+
+    /// Runs `work` on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folders) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let folders = Arc::clone(&self.folders);
+        tokio::task::spawn_blocking(move || work(&folders))
+            .await
+            .map_err(io::Error::other)?
+    }
+}
+
+#[async_trait]
+impl ContentStore for FileStore {
+    fn stage(&self, id: PublicationId) -> Result<Box<dyn Staging>, StoreError> {
+        let upload = StagedUpload::begin(Arc::clone(&self.folders), id)?;
+        Ok(Box::new(upload))
+    }
+
+    async fn open(
+        &self,
+        id: PublicationId,
+        stored_as: u32,
+    ) -> Result<Option<Arc<dyn ContentFile>>, StoreError> {
+        if let Some(file) = self.open_files.get(&(id, stored_as)).await {
+            return Ok(Some(file));
+        }
+        let opened = self
+            .blocking(move |folders| folders.open_sealed(id, stored_as))
+            .await?;
+        let Some(file) = opened.map(Arc::new) else {
+            return Ok(None);
+        };
+        self.open_files
+            .insert((id, stored_as), Arc::clone(&file))
+            .await;
+        Ok(Some(file))
+    }
+
+    async fn claim(&self, id: PublicationId) -> Result<(), StoreError> {
+        self.blocking(move |folders| folders.claim(id)).await
+    }
+
+    async fn remove(&self, id: PublicationId) -> Result<(), StoreError> {
+        let removed = self.blocking(move |folders| folders.remove(id)).await?;
+        for stored_as in removed {
+            self.open_files.invalidate(&(id, stored_as)).await;
+        }
+        Ok(())
+    }
+
+    async fn sealed(&self) -> Result<Vec<Sealed>, StoreError> {
+        self.blocking(Folders::sealed).await
+    }
+
+    fn free_bytes(&self) -> Result<u64, StoreError> {
+        self.folders.free_bytes()
+    }
+
+    async fn discard_stagings(&self) -> Result<(), StoreError> {
+        self.blocking(Folders::discard_stagings).await
+    }
+}
+
+impl Folders {
+    fn open_sealed(
+        &self,
+        id: PublicationId,
+        stored_as: u32,
+    ) -> Result<Option<SealedFile>, StoreError> {
+        let opened = open_folder(&self.root, id.as_str())
+            .and_then(|folder| open_file(&folder, &stored_as.to_string(), OFlags::RDONLY));
+        let Some(file) = if_there(opened)? else {
+            return Ok(None);
+        };
+        let metadata = file.metadata()?;
+        Ok(metadata.is_file().then(|| SealedFile {
+            length: metadata.len(),
+            file: Arc::new(file),
+        }))
+    }
+
+    fn claim(&self, id: PublicationId) -> Result<(), StoreError> {
+        let claimed = open_folder(&self.root, id.as_str())
+            .and_then(|folder| rustix::fs::unlinkat(folder, UNCLAIMED, AtFlags::empty()));
+        if_there(claimed)?;
+        Ok(())
+    }
+
+    /// Moves the content out of sight in one step, then unlinks it: a crash leaves all of it or, to the next start, none.
+    fn remove(&self, id: PublicationId) -> Result<Vec<u32>, StoreError> {
+        let hidden = format!("{id}.removed");
+        let moved = rustix::fs::renameat(&self.root, id.as_str(), &self.staging, &hidden);
+        if if_there(moved)?.is_none() {
+            return Ok(Vec::new());
+        }
+        rustix::fs::fsync(&self.root).map_err(to_store_error)?;
+        let names = remove_folder(&self.staging, &hidden).map_err(to_store_error)?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    fn sealed(&self) -> Result<Vec<Sealed>, StoreError> {
+        let mut sealed = Vec::new();
+        for name in entries(&self.root).map_err(to_store_error)? {
+            // What is no id (the staging area, a file system's `lost+found`) is not ours to judge.
+            let Ok(id) = name.parse::<PublicationId>() else {
+                continue;
+            };
+            let marker = open_folder(&self.root, &name).and_then(|folder| {
+                rustix::fs::statat(folder, UNCLAIMED, AtFlags::SYMLINK_NOFOLLOW)
+            });
+            let is_claimed = if_there(marker)?.is_none();
+            sealed.push(Sealed { id, is_claimed });
+        }
+        Ok(sealed)
+    }
+
+    fn free_bytes(&self) -> Result<u64, StoreError> {
+        let disk = rustix::fs::fstatvfs(&self.root).map_err(to_store_error)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(free.saturating_sub(self.options.reserve_bytes))
+    }
+
+    fn discard_stagings(&self) -> Result<(), StoreError> {
+        for name in entries(&self.staging).map_err(to_store_error)? {
+            remove_folder(&self.staging, &name).map_err(to_store_error)?;
+        }
+        Ok(())
+    }
+}
+
+/// One file of sealed content, open.
+struct SealedFile {
+    file: Arc<File>,
+    length: u64,
+}
+
+impl SealedFile {
+    /// Nobody shortens sealed files but the end of a read could lie past theirs.
+    fn check_end(&self, offset: u64, length: usize) -> io::Result<()> {
+        let end = u64::try_from(length)
+            .ok()
+            .and_then(|length| offset.checked_add(length));
+        match end {
+            Some(end) if end <= self.length => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl ContentFile for SealedFile {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn try_read(&self, offset: u64, mut buffers: &mut [IoSliceMut<'_>]) -> io::Result<bool> {
+        let mut remaining = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.check_end(offset, remaining)?;
+        let mut at = offset;
+        while remaining > 0 {
+            let read = match read_without_waiting(&self.file, buffers, at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read,
+                // Not in the page cache, or a file system that cannot tell.
+                Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            remaining = remaining.saturating_sub(read);
+            at = at.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+            IoSliceMut::advance_slices(&mut buffers, read);
+        }
+        Ok(true)
+    }
+
+    async fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.check_end(offset, length)?;
+        let file = Arc::clone(&self.file);
+        let read = move || {
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, offset)?;
+            Ok(bytes)
+        };
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(io::Error::other)?
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn read_without_waiting(
+    file: &File,
+    buffers: &mut [IoSliceMut<'_>],
+    offset: u64,
+) -> rustix::io::Result<usize> {
+    rustix::io::preadv2(file, buffers, offset, rustix::io::ReadWriteFlags::NOWAIT)
+}
+
+/// Only Linux can read what is in memory and nothing else.
+#[cfg(not(target_os = "linux"))]
+fn read_without_waiting(_: &File, _: &mut [IoSliceMut<'_>], _: u64) -> rustix::io::Result<usize> {
+    Err(Errno::NOSYS)
+}
+
+fn make_folder(parent: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700))
+}
+
+fn open_folder(parent: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+fn open_file(folder: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o600)).map(File::from)
+}
+
+/// The names in a folder, but for `.` and `..` and what is no UTF-8: we never write such names.
+fn entries(folder: &OwnedFd) -> rustix::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = CStr::to_str(entry.file_name()).unwrap_or_default();
+        if !matches!(name, "" | "." | "..") {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Removes a folder and the files in it; gives their names. What is no folder is unlinked.
+fn remove_folder(parent: &OwnedFd, name: &str) -> rustix::io::Result<Vec<String>> {
+    let folder = match open_folder(parent, name) {
+        Ok(folder) => folder,
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let names = entries(&folder)?;
+    for file in &names {
+        rustix::fs::unlinkat(&folder, file.as_str(), AtFlags::empty())?;
+    }
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?;
+    Ok(names)
+}
+
+/// "Not there" is no error.
+fn if_there<T>(result: rustix::io::Result<T>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(to_store_error(error)),
+    }
+}
+
+fn to_store_error(error: Errno) -> StoreError {
+    io::Error::from(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+
+    fn store(folder: &tempfile::TempDir) -> FileStore {
+        FileStore::open(&folder.path().join("content"), Options::default()).unwrap()
+    }
+
+    fn id(text: &str) -> PublicationId {
+        text.parse().unwrap()
+    }
+
+    fn seal(store: &FileStore, id: PublicationId, files: &[&[u8]]) {
+        let mut staging = store.stage(id).unwrap();
+        for bytes in files {
+            staging.begin_file().unwrap();
+            staging.write(bytes).unwrap();
+        }
+        staging.seal().unwrap();
+    }
+
+    #[tokio::test]
+    async fn keeps_content_as_the_port_says() {
+        let folder = tempfile::tempdir().unwrap();
+        conformance::content(&store(&folder)).await;
+    }
+
+    #[tokio::test]
+    async fn serves_no_file_through_a_symbolic_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let content = folder.path().join("content");
+        seal(&store, id("abcdefghij"), &[b"secret"]);
+        std::os::unix::fs::symlink("abcdefghij", content.join("aaaaaaaaaa")).unwrap();
+        std::fs::create_dir(content.join("bbbbbbbbbb")).unwrap();
+        std::os::unix::fs::symlink("../abcdefghij/0", content.join("bbbbbbbbbb/0")).unwrap();
+        for link in ["aaaaaaaaaa", "bbbbbbbbbb"] {
+            assert!(store.open(id(link), 0).await.is_err(), "{link}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_cut_short_is_an_error_and_not_zeros() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        seal(&store, id("abcdefghij"), &[&[7; 10_000]]);
+        let file = store.open(id("abcdefghij"), 0).await.unwrap().unwrap();
+        let path = folder.path().join("content/abcdefghij/0");
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_len(5_000)
+            .unwrap();
+
+        let error = file.read(4_000, 2_000).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let mut buffer = [0; 2_000];
+        let error = file
+            .try_read(4_000, &mut [IoSliceMut::new(&mut buffer)])
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn keeps_no_more_files_open_than_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            open_files: 2,
+            ..Options::default()
+        };
+        let store = FileStore::open(folder.path(), options).unwrap();
+        seal(&store, id("abcdefghij"), &[b"a".as_slice(); 20]);
+        for number in 0..20 {
+            store.open(id("abcdefghij"), number).await.unwrap().unwrap();
+        }
+        store.open_files.run_pending_tasks().await;
+        assert!(store.open_files.entry_count() <= 2);
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_not_disturbed_by_removal() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        seal(&store, id("abcdefghij"), &[b"still here"]);
+        let file = store.open(id("abcdefghij"), 0).await.unwrap().unwrap();
+        store.remove(id("abcdefghij")).await.unwrap();
+        assert_eq!(file.read(0, 10).await.unwrap(), b"still here");
+        assert!(store.open(id("abcdefghij"), 0).await.unwrap().is_none());
+    }
+
+    #[test]
+    fn refuses_an_upload_when_only_the_reserve_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            reserve_bytes: u64::MAX,
+            ..Options::default()
+        };
+        let store = FileStore::open(folder.path(), options).unwrap();
+        assert_eq!(store.free_bytes().unwrap(), 0);
+        let refusal = store.stage(id("abcdefghij")).err().unwrap();
+        assert!(matches!(refusal, StoreError::Full(_)), "{refusal:?}");
+        assert_eq!(
+            entries(&store.folders.staging).unwrap(),
+            Vec::<String>::new()
+        );
+    }
+
+    #[tokio::test]
+    async fn leaves_alone_what_is_not_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        std::fs::create_dir(folder.path().join("content/lost+found")).unwrap();
+        assert_eq!(store.sealed().await.unwrap(), []);
+        std::fs::write(folder.path().join("content/staging/stray"), b"x").unwrap();
+        store.discard_stagings().await.unwrap();
+        assert!(!folder.path().join("content/staging/stray").exists());
+    }
+}

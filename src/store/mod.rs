@@ -4,11 +4,16 @@
 //! every adapter of a trait passes the same conformance suite.
 
 pub mod accounts;
+#[cfg(test)]
+mod conformance;
 pub mod content;
 pub mod files;
+pub mod lock;
 pub mod publications;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+
+use std::path::PathBuf;
 
 /// Why something could not be kept or read. "Not there" is no error: it is `Ok(None)`.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,14 @@ pub enum StoreError {
     /// What was read makes no sense: the data directory is damaged.
     #[error("the data directory is damaged: {0}; restore it from a backup")]
     Damaged(String),
+    /// A newer version of the program wrote the database.
+    #[error(
+        "the database was written by a newer version of Sower; start that version or a later one"
+    )]
+    TooNew,
+    /// Another server has the data directory.
+    #[error("another Sower serves the data directory {}; stop it first, or choose another data_dir", .0.display())]
+    InUse(PathBuf),
     /// Reading or writing failed.
     #[error("the data directory cannot be used")]
     Io(#[source] std::io::Error),

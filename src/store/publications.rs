@@ -26,14 +26,17 @@ pub struct IndexEntry {
     pub info_hashes: InfoHashes,
 }
 
+/// Publications on one page of the catalogue, at most.
+pub const MAX_PAGE: u32 = 100;
+
 /// Which publications a catalogue page shows, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageQuery {
-    /// Words that the title, description or name has to contain; empty for all.
+    /// Words, each of which the title, description or name has to contain; empty for all.
     pub text: String,
     /// Where the previous page ended; `None` for the first page.
     pub after: Option<Cursor>,
-    /// At most so many, 1 to 100.
+    /// At most so many, 1 to [`MAX_PAGE`]; what lies outside is moved to the nearer end.
     pub limit: u32,
 }
 

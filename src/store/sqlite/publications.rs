@@ -1,0 +1,381 @@
+//! Publications, their torrents and their totals in SQLite.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use sqlx::FromRow;
+
+use super::SqliteStore;
+use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::domain::tally::Counts;
+use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
+use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::path::FilePath;
+use crate::store::StoreError;
+use crate::store::publications::{
+    Cursor, IndexEntry, MAX_PAGE, Page, PageQuery, PublicationStore, PublicationSummary,
+    StoredMetainfo,
+};
+
+/// Words of a search that count, and characters of each: a pattern costs time for every publication.
+const MAX_WORDS: usize = 16;
+const MAX_WORD_LENGTH: usize = 128;
+
+#[async_trait]
+impl PublicationStore for SqliteStore {
+    async fn insert(
+        &self,
+        publication: &Publication,
+        metainfo: &StoredMetainfo,
+    ) -> Result<(), StoreError> {
+        let v1 = publication.info_hashes.v1();
+        let v2 = publication.info_hashes.v2();
+        let files: Vec<FileToInsert> = publication.files.iter().map(FileToInsert::from).collect();
+        let mut transaction = self.write().await?;
+        sqlx::query(
+            "INSERT INTO publication (id, title, description, private, name, info_hash_v1, info_hash_v2,
+                 piece_length, total_length, file_count, publisher, created_at, published_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        )
+        .bind(publication.id.as_str())
+        .bind(&publication.title)
+        .bind(&publication.description)
+        .bind(publication.private)
+        .bind(&publication.name)
+        .bind(v1.as_ref().map(|hash| hash.as_bytes().as_slice()))
+        .bind(v2.as_ref().map(|hash| hash.as_bytes().as_slice()))
+        .bind(publication.piece_length)
+        .bind(to_integer(publication.total_length))
+        .bind(to_integer(publication.files.len()))
+        .bind(&publication.publisher)
+        .bind(publication.created_at)
+        .bind(publication.published_at)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("INSERT INTO metainfo (publication, info, piece_layers) VALUES ($1, $2, $3)")
+            .bind(publication.id.as_str())
+            .bind(&metainfo.info[..])
+            .bind(&metainfo.piece_layers[..])
+            .execute(&mut *transaction)
+            .await?;
+        // One statement for all files: a hundred thousand round trips to the writer would hold the lock for seconds.
+        sqlx::query(
+            "INSERT INTO published_file (publication, ordinal, path, length, sha256, stored_as)
+             SELECT $1, key, value ->> 'path', value ->> 'length', unhex(value ->> 'sha256'), value ->> 'stored_as'
+             FROM json_each($2)",
+        )
+        .bind(publication.id.as_str())
+        .bind(to_json(&files)?)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn publication(&self, id: PublicationId) -> Result<Option<Publication>, StoreError> {
+        let row: Option<PublicationRow> = sqlx::query_as("SELECT * FROM publication WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let files: Vec<FileRow> = sqlx::query_as(
+            "SELECT path, length, sha256, stored_as FROM published_file WHERE publication = $1 ORDER BY ordinal",
+        )
+        .bind(id.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        let mut publication = row.into_summary()?.publication;
+        publication.files = files
+            .into_iter()
+            .map(|file| file.into_file(id))
+            .collect::<Result<_, _>>()?;
+        Ok(Some(publication))
+    }
+
+    async fn metainfo(&self, id: PublicationId) -> Result<Option<StoredMetainfo>, StoreError> {
+        let row: Option<(Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("SELECT info, piece_layers FROM metainfo WHERE publication = $1")
+                .bind(id.as_str())
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(row.map(|(info, piece_layers)| StoredMetainfo {
+            info: Bytes::from(info),
+            piece_layers: Bytes::from(piece_layers),
+        }))
+    }
+
+    async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
+        let patterns = to_json(&like_patterns(&query.text))?;
+        let after = query.after.as_ref();
+        let limit = query.limit.clamp(1, MAX_PAGE);
+        // One more than the page holds tells whether another page follows.
+        let rows: Vec<PublicationRow> = sqlx::query_as(
+            "SELECT * FROM publication
+             WHERE ($1 IS NULL OR (published_at, id) < ($1, $2))
+               AND NOT EXISTS (
+                   SELECT 1 FROM json_each($3) AS word
+                   WHERE NOT (title LIKE word.value ESCAPE '\\'
+                       OR name LIKE word.value ESCAPE '\\'
+                       OR description LIKE word.value ESCAPE '\\'))
+             ORDER BY published_at DESC, id DESC
+             LIMIT $4",
+        )
+        .bind(after.map(|cursor| cursor.published_at))
+        .bind(after.map(|cursor| cursor.id.as_str()))
+        .bind(&patterns)
+        .bind(i64::from(limit).saturating_add(1))
+        .fetch_all(&self.readers)
+        .await?;
+        let total: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM publication
+             WHERE NOT EXISTS (
+                 SELECT 1 FROM json_each($1) AS word
+                 WHERE NOT (title LIKE word.value ESCAPE '\\'
+                     OR name LIKE word.value ESCAPE '\\'
+                     OR description LIKE word.value ESCAPE '\\'))",
+        )
+        .bind(&patterns)
+        .fetch_one(&self.readers)
+        .await?;
+
+        let has_more = rows.len() > to_usize(limit);
+        let publications = rows
+            .into_iter()
+            .take(to_usize(limit))
+            .map(PublicationRow::into_summary)
+            .collect::<Result<Vec<_>, _>>()?;
+        let last = publications.last().map(|summary| Cursor {
+            published_at: summary.publication.published_at,
+            id: summary.publication.id,
+        });
+        Ok(Page {
+            publications,
+            next: last.filter(|_| has_more),
+            total: from_integer(total),
+        })
+    }
+
+    async fn index(&self) -> Result<Vec<IndexEntry>, StoreError> {
+        let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> =
+            sqlx::query_as("SELECT id, info_hash_v1, info_hash_v2 FROM publication")
+                .fetch_all(&self.readers)
+                .await?;
+        rows.into_iter()
+            .map(|(id, v1, v2)| {
+                let id = to_id(&id)?;
+                let info_hashes = to_info_hashes(id, v1.as_deref(), v2.as_deref())?;
+                Ok(IndexEntry { id, info_hashes })
+            })
+            .collect()
+    }
+
+    async fn add_counts(&self, batch: &[(PublicationId, Counts)]) -> Result<(), StoreError> {
+        let gains: Vec<_> = batch
+            .iter()
+            .map(|(id, counts)| {
+                (
+                    id.as_str(),
+                    to_integer(counts.completed),
+                    to_integer(counts.peer_bytes),
+                    to_integer(counts.web_seed_bytes),
+                    to_integer(counts.file_bytes),
+                )
+            })
+            .collect();
+        let mut transaction = self.write().await?;
+        sqlx::query(
+            "INSERT INTO tally (publication, completed, peer_bytes, web_seed_bytes, file_bytes)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+             FROM json_each($1)
+             WHERE value ->> 0 IN (SELECT id FROM publication)
+             ON CONFLICT (publication) DO UPDATE SET
+                 completed = completed + excluded.completed,
+                 peer_bytes = peer_bytes + excluded.peer_bytes,
+                 web_seed_bytes = web_seed_bytes + excluded.web_seed_bytes,
+                 file_bytes = file_bytes + excluded.file_bytes",
+        )
+        .bind(to_json(&gains)?)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
+        let rows: Vec<(String, i64, i64, i64, i64)> = sqlx::query_as(
+            "SELECT publication, completed, peer_bytes, web_seed_bytes, file_bytes FROM tally",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter()
+            .map(|(id, completed, peer_bytes, web_seed_bytes, file_bytes)| {
+                let counts = Counts {
+                    completed: from_integer(completed),
+                    peer_bytes: from_integer(peer_bytes),
+                    web_seed_bytes: from_integer(web_seed_bytes),
+                    file_bytes: from_integer(file_bytes),
+                };
+                Ok((to_id(&id)?, counts))
+            })
+            .collect()
+    }
+}
+
+#[derive(FromRow)]
+struct PublicationRow {
+    id: String,
+    title: String,
+    description: String,
+    private: bool,
+    name: String,
+    info_hash_v1: Option<Vec<u8>>,
+    info_hash_v2: Option<Vec<u8>>,
+    piece_length: u32,
+    total_length: i64,
+    file_count: i64,
+    publisher: String,
+    created_at: i64,
+    published_at: i64,
+}
+
+impl PublicationRow {
+    fn into_summary(self) -> Result<PublicationSummary, StoreError> {
+        let id = to_id(&self.id)?;
+        let info_hashes = to_info_hashes(
+            id,
+            self.info_hash_v1.as_deref(),
+            self.info_hash_v2.as_deref(),
+        )?;
+        let format = match info_hashes {
+            InfoHashes::V1(_) => Format::V1,
+            InfoHashes::V2(_) => Format::V2,
+            InfoHashes::Hybrid(..) => Format::Hybrid,
+        };
+        Ok(PublicationSummary {
+            publication: Publication {
+                id,
+                title: self.title,
+                description: self.description,
+                format,
+                private: self.private,
+                name: self.name,
+                info_hashes,
+                piece_length: self.piece_length,
+                total_length: from_integer(self.total_length),
+                files: Vec::new(),
+                publisher: self.publisher,
+                created_at: self.created_at,
+                published_at: self.published_at,
+            },
+            file_count: from_integer(self.file_count),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct FileToInsert {
+    path: String,
+    length: i64,
+    sha256: String,
+    stored_as: u32,
+}
+
+impl From<&PublishedFile> for FileToInsert {
+    fn from(file: &PublishedFile) -> Self {
+        Self {
+            path: file.path.to_string(),
+            length: to_integer(file.length),
+            sha256: HEXLOWER.encode(&file.sha256),
+            stored_as: file.stored_as,
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct FileRow {
+    path: String,
+    length: i64,
+    sha256: Vec<u8>,
+    stored_as: u32,
+}
+
+impl FileRow {
+    fn into_file(self, publication: PublicationId) -> Result<PublishedFile, StoreError> {
+        let damaged = || {
+            StoreError::Damaged(format!(
+                "the file {:?} of publication {publication} cannot be read",
+                self.path
+            ))
+        };
+        Ok(PublishedFile {
+            path: FilePath::parse(&self.path).map_err(|_| damaged())?,
+            length: from_integer(self.length),
+            sha256: self.sha256.as_slice().try_into().map_err(|_| damaged())?,
+            stored_as: self.stored_as,
+        })
+    }
+}
+
+/// The words of a search as patterns of `LIKE`, in which `%`, `_` and `\` mean themselves.
+fn like_patterns(text: &str) -> Vec<String> {
+    let escape = |word: &str| {
+        let mut pattern = String::from("%");
+        for c in word.chars().take(MAX_WORD_LENGTH) {
+            if matches!(c, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push('%');
+        pattern
+    };
+    text.split_whitespace()
+        .take(MAX_WORDS)
+        .map(escape)
+        .collect()
+}
+
+fn to_id(text: &str) -> Result<PublicationId, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::Damaged(format!("{text:?} is the id of a publication")))
+}
+
+fn to_info_hashes(
+    id: PublicationId,
+    v1: Option<&[u8]>,
+    v2: Option<&[u8]>,
+) -> Result<InfoHashes, StoreError> {
+    let damaged =
+        || StoreError::Damaged(format!("publication {id} has an info-hash of wrong length"));
+    let v1 = v1.map(InfoHash::try_from).transpose();
+    let v2 = v2
+        .map(<[u8; InfoHashV2::LENGTH]>::try_from)
+        .transpose()
+        .map(|bytes| bytes.map(InfoHashV2::from));
+    match (v1.map_err(|_| damaged())?, v2.map_err(|_| damaged())?) {
+        (Some(v1), Some(v2)) => Ok(InfoHashes::Hybrid(v1, v2)),
+        (Some(v1), None) => Ok(InfoHashes::V1(v1)),
+        (None, Some(v2)) => Ok(InfoHashes::V2(v2)),
+        (None, None) => Err(damaged()),
+    }
+}
+
+fn to_json(rows: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(rows).map_err(|error| StoreError::Database(error.into()))
+}
+
+/// SQLite's integers have a sign; no disk holds 2⁶³ bytes.
+fn to_integer(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+fn from_integer(integer: i64) -> u64 {
+    integer.try_into().unwrap_or(0)
+}
+
+fn to_usize(number: u32) -> usize {
+    number.try_into().unwrap_or(usize::MAX)
+}
