@@ -1,1 +1,350 @@
-//! Landing soon.
+//! Content hashed while its bytes pass: each byte is seen once (BEP 3, 47, 52).
+//!
+//! Every file gets its SHA-256. A format with v1 gets the SHA-1 of its pieces, one with v2 the merkle tree of each file.
+//! Memory is one hash a piece, and for v2 one a block of the current piece.
+//!
+//! In a hybrid every file begins on a piece, so pieces belong to files and the order of files may be settled later. The
+//! zeros behind a file come from one constant buffer.
+
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+
+use super::info::Format;
+use super::merkle::{self, Hash};
+use super::path::FilePath;
+use super::piece_length::PieceLength;
+use crate::proto::geometry::BLOCK_LENGTH;
+
+/// Bytes in a piece's hash in v1.
+pub(super) const SHA1_LENGTH: usize = 20;
+
+/// What pads are made of, one block of it.
+static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+
+/// Hashes files one after another.
+///
+/// ```
+/// # use sower::proto::metainfo::{hash::TorrentHasher, info::Format, path::FilePath, piece_length::PieceLength};
+/// let mut hasher = TorrentHasher::new(Format::V1, PieceLength::MIN);
+/// hasher.begin_file(FilePath::parse("greeting.txt").unwrap());
+/// hasher.update(b"hello ");
+/// hasher.update(b"world");
+/// hasher.end_file();
+/// assert_eq!(hasher.finish().files()[0].length, 11);
+/// ```
+#[derive(Debug)]
+pub struct TorrentHasher {
+    format: Format,
+    piece_length: PieceLength,
+    files: Vec<HashedFile>,
+    /// In v1 alone: pieces run on from file to file.
+    run: Option<Pieces>,
+    current: Option<OpenFile>,
+}
+
+/// A file that was hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashedFile {
+    /// Its path, as it was given.
+    pub path: FilePath,
+    /// Bytes in it.
+    pub length: u64,
+    /// The SHA-256 of the whole file, as `sha256sum` prints it.
+    pub sha256: [u8; 32],
+    /// In a hybrid: the file's own pieces, with the last one filled up with zeros and as it is.
+    pub(super) pieces: Option<AlignedPieces>,
+    /// In v2 and hybrid, unless the file is empty: its tree.
+    pub(super) tree: Option<FileTree>,
+}
+
+/// The v1 pieces of one file that begins on a piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AlignedPieces {
+    /// The SHA-1 of each piece, the last one filled up with zeros.
+    pub(super) padded: Vec<u8>,
+    /// The same, with the last piece as long as the file has bytes for it.
+    pub(super) bare: Vec<u8>,
+}
+
+/// A file's merkle tree, as far as a torrent file tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileTree {
+    /// The root over all blocks.
+    pub(super) root: Hash,
+    /// One hash a piece; empty for a file of one piece.
+    pub(super) layer: Vec<u8>,
+}
+
+/// All that is known of content after its bytes have passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashedContent {
+    pub(super) format: Format,
+    pub(super) piece_length: PieceLength,
+    pub(super) files: Vec<HashedFile>,
+    /// In v1 alone: the SHA-1 of each piece of all files end to end.
+    pub(super) pieces: Vec<u8>,
+}
+
+impl TorrentHasher {
+    /// A hasher for a torrent of that format.
+    pub fn new(format: Format, piece_length: PieceLength) -> Self {
+        Self {
+            format,
+            piece_length,
+            files: Vec::new(),
+            run: (format == Format::V1).then(|| Pieces::new(piece_length)),
+            current: None,
+        }
+    }
+
+    /// Begins the next file; one that was not ended is ended.
+    pub fn begin_file(&mut self, path: FilePath) {
+        self.end_file();
+        self.current = Some(OpenFile {
+            path,
+            length: 0,
+            sha256: Sha256::new(),
+            pieces: (self.format == Format::Hybrid).then(|| Pieces::new(self.piece_length)),
+            tree: self
+                .format
+                .has_v2()
+                .then(|| TreeHasher::new(self.piece_length)),
+        });
+    }
+
+    /// Takes the next bytes of the current file, however they are cut. Before the first file there is nothing to take.
+    pub fn update(&mut self, bytes: &[u8]) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        // Block by block, so that the second and third hash find the bytes in the cache.
+        for part in bytes.chunks(ZEROS.len()) {
+            current.update(part);
+            if let Some(run) = &mut self.run {
+                run.update(part);
+            }
+        }
+    }
+
+    /// Ends the current file.
+    pub fn end_file(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.files.push(current.finish());
+        }
+    }
+
+    /// Ends the last file and gives what was found.
+    pub fn finish(mut self) -> HashedContent {
+        self.end_file();
+        HashedContent {
+            format: self.format,
+            piece_length: self.piece_length,
+            files: self.files,
+            pieces: self.run.map(Pieces::finish_bare).unwrap_or_default(),
+        }
+    }
+}
+
+impl HashedContent {
+    /// The files in the order in which they were hashed.
+    pub fn files(&self) -> &[HashedFile] {
+        &self.files
+    }
+
+    /// What they were hashed for.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How long the pieces are.
+    pub const fn piece_length(&self) -> PieceLength {
+        self.piece_length
+    }
+}
+
+/// The file whose bytes are passing.
+#[derive(Debug)]
+struct OpenFile {
+    path: FilePath,
+    length: u64,
+    sha256: Sha256,
+    pieces: Option<Pieces>,
+    tree: Option<TreeHasher>,
+}
+
+impl OpenFile {
+    fn update(&mut self, bytes: &[u8]) {
+        // usize is at most 64 bits wide on every platform that Rust knows.
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.length = self.length.saturating_add(length);
+        self.sha256.update(bytes);
+        if let Some(pieces) = &mut self.pieces {
+            pieces.update(bytes);
+        }
+        if let Some(tree) = &mut self.tree {
+            tree.update(bytes);
+        }
+    }
+
+    fn finish(self) -> HashedFile {
+        HashedFile {
+            path: self.path,
+            length: self.length,
+            sha256: self.sha256.finalize().into(),
+            pieces: self.pieces.map(|pieces| AlignedPieces {
+                bare: pieces.clone().finish_bare(),
+                padded: pieces.finish_padded(),
+            }),
+            tree: self.tree.and_then(TreeHasher::finish),
+        }
+    }
+}
+
+/// The SHA-1 of each piece of a run of bytes.
+#[derive(Clone, Debug)]
+struct Pieces {
+    room: Room,
+    piece: Sha1,
+    hashes: Vec<u8>,
+}
+
+impl Pieces {
+    fn new(piece_length: PieceLength) -> Self {
+        Self {
+            room: Room::new(piece_length.get()),
+            piece: Sha1::new(),
+            hashes: Vec::new(),
+        }
+    }
+
+    fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, later) = self.room.take(bytes);
+            self.piece.update(now);
+            if self.room.is_used_up() {
+                self.room.empty();
+                self.hashes.extend_from_slice(&self.piece.finalize_reset());
+            }
+            bytes = later;
+        }
+    }
+
+    fn finish_bare(mut self) -> Vec<u8> {
+        if !self.room.is_untouched() {
+            self.hashes.extend_from_slice(&self.piece.finalize());
+        }
+        self.hashes
+    }
+
+    fn finish_padded(mut self) -> Vec<u8> {
+        while !self.room.is_untouched() {
+            let zeros = self.room.left.min(ZEROS.len());
+            self.update(ZEROS.get(..zeros).unwrap_or(&ZEROS));
+        }
+        self.hashes
+    }
+}
+
+/// The merkle tree of one file, kept as one hash a piece.
+#[derive(Debug)]
+struct TreeHasher {
+    height: u32,
+    room: Room,
+    block: Sha256,
+    /// The leaves of the current piece.
+    leaves: Vec<Hash>,
+    /// One hash a piece that is complete.
+    layer: Vec<Hash>,
+}
+
+impl TreeHasher {
+    fn new(piece_length: PieceLength) -> Self {
+        Self {
+            height: merkle::piece_height(piece_length),
+            room: Room::new(BLOCK_LENGTH),
+            block: Sha256::new(),
+            leaves: Vec::new(),
+            layer: Vec::new(),
+        }
+    }
+
+    fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, later) = self.room.take(bytes);
+            // A piece is closed when its successor begins, so that a file of one piece keeps its leaves.
+            if self.leaves.len() >= 1 << self.height {
+                self.end_piece();
+            }
+            self.block.update(now);
+            if self.room.is_used_up() {
+                self.end_block();
+            }
+            bytes = later;
+        }
+    }
+
+    fn end_block(&mut self) {
+        self.room.empty();
+        self.leaves.push(self.block.finalize_reset().into());
+    }
+
+    fn end_piece(&mut self) {
+        let leaves = std::mem::take(&mut self.leaves);
+        self.layer.push(merkle::subtree(leaves, 0, self.height));
+    }
+
+    fn finish(mut self) -> Option<FileTree> {
+        if !self.room.is_untouched() {
+            self.end_block();
+        }
+        if self.layer.is_empty() {
+            // BEP 52: an empty file has no root; a file of one piece has no layer, and its tree is as high as it must be.
+            return (!self.leaves.is_empty()).then(|| FileTree {
+                root: merkle::root(self.leaves, 0),
+                layer: Vec::new(),
+            });
+        }
+        self.end_piece();
+        Some(FileTree {
+            layer: self.layer.as_flattened().to_vec(),
+            root: merkle::root(self.layer, self.height),
+        })
+    }
+}
+
+/// How many bytes still fit what is being hashed.
+#[derive(Clone, Debug)]
+struct Room {
+    capacity: usize,
+    left: usize,
+}
+
+impl Room {
+    fn new(capacity: u32) -> Self {
+        // usize is at least 32 bits wide on every platform that has sockets.
+        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
+        Self {
+            capacity,
+            left: capacity,
+        }
+    }
+
+    /// Splits off what still fits, and counts it.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        let (now, later) = bytes.split_at(self.left.min(bytes.len()));
+        self.left = self.left.saturating_sub(now.len());
+        (now, later)
+    }
+
+    const fn is_used_up(&self) -> bool {
+        self.left == 0
+    }
+
+    const fn is_untouched(&self) -> bool {
+        self.left == self.capacity
+    }
+
+    const fn empty(&mut self) {
+        self.left = self.capacity;
+    }
+}

@@ -5,17 +5,22 @@
 //! | [`path`] | names of files: which are safe |
 //! | [`files`] | the files end to end, and which bytes of which file a piece is |
 //! | [`info`] | the `info` dictionary: read, checked, kept as raw bytes |
+//! | `file_list`, `file_tree` | its files as v1 and as v2 list them |
 //! | [`torrent_file`] | the dictionary around it: trackers, web seeds, comment; put together and read |
+//! | [`piece_length`] | how long the pieces of a new torrent are |
 //! | [`hash`] | pieces and merkle leaves hashed while bytes pass |
 //! | [`merkle`] | the trees of BEP 52 |
 //! | [`build`] | hashed content becomes an `info` dictionary |
 //! | [`magnet`] | magnet links |
 
 pub mod build;
+mod file_list;
+mod file_tree;
 pub mod files;
 pub mod hash;
 pub mod info;
 pub mod magnet;
 pub mod merkle;
 pub mod path;
+pub mod piece_length;
 pub mod torrent_file;

@@ -3,7 +3,6 @@
 //! A name comes from a stranger and ends on somebody's disk. So every component is checked here, once, and a
 //! [`FilePath`] is the proof that it was.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
@@ -13,6 +12,9 @@ pub const MAX_COMPONENT_LENGTH: usize = 255;
 
 /// Bytes in a whole path, separators included, at most.
 pub const MAX_PATH_LENGTH: usize = 4096;
+
+/// Components in a path, at most. In v2 each is a level of bencode, of which the scanner lets 64 through.
+pub const MAX_DEPTH: usize = 48;
 
 /// Names that mean a device, not a file, on Windows, whatever their extension and case.
 const RESERVED: [&str; 22] = [
@@ -47,6 +49,12 @@ pub enum PathError {
         /// Bytes that are allowed.
         limit: usize,
     },
+    /// A path of more than [`MAX_DEPTH`] components.
+    #[error("a path of more than {limit} folders")]
+    TooDeep {
+        /// Components that are allowed.
+        limit: usize,
+    },
     /// Two files whose names differ only by case or Unicode normal form: many systems hold only one of them.
     #[error("{first} and {second} are the same name on many systems")]
     Collision {
@@ -73,9 +81,16 @@ impl FilePath {
     pub fn from_components<S: Into<String>>(
         components: impl IntoIterator<Item = S>,
     ) -> Result<Self, PathError> {
-        let components: Vec<String> = components.into_iter().map(Into::into).collect();
+        let components: Vec<String> = components
+            .into_iter()
+            .take(MAX_DEPTH.saturating_add(1))
+            .map(Into::into)
+            .collect();
         if components.is_empty() {
             return Err(PathError::Empty);
+        }
+        if components.len() > MAX_DEPTH {
+            return Err(PathError::TooDeep { limit: MAX_DEPTH });
         }
         components
             .iter()
@@ -164,37 +179,32 @@ pub fn check_component(name: &str) -> Result<(), PathError> {
 /// # Errors
 /// [`PathError::Collision`] or [`PathError::FileIsFolder`], naming both paths.
 pub fn check_distinct<'a>(paths: impl IntoIterator<Item = &'a FilePath>) -> Result<(), PathError> {
-    let mut files: HashMap<String, &FilePath> = HashMap::new();
-    let mut folders: HashMap<String, &FilePath> = HashMap::new();
-    for path in paths {
-        let folded = fold(&path.to_string());
-        if let Some(first) = files.get(&folded) {
-            return Err(PathError::Collision {
-                first: (*first).clone(),
-                second: path.clone(),
-            });
-        }
-        if let Some(other) = folders.get(&folded) {
-            return Err(PathError::FileIsFolder {
-                file: path.clone(),
-                other: (*other).clone(),
-            });
-        }
-        for (slash, _) in folded.match_indices('/') {
-            let Some(folder) = folded.get(..slash) else {
-                continue;
-            };
-            if let Some(file) = files.get(folder) {
-                return Err(PathError::FileIsFolder {
-                    file: (*file).clone(),
-                    other: path.clone(),
+    // A separator that sorts before all that a name may hold: then what lies in a folder stands right behind a file of
+    // the folder's name, and one look at neighbours finds every conflict.
+    let mut folded: Vec<(String, &FilePath)> = paths
+        .into_iter()
+        .map(|path| (fold(&path.components().join("\0")), path))
+        .collect();
+    folded.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for pair in folded.windows(2) {
+        let [(file, first), (other, second)] = pair else {
+            continue;
+        };
+        match other.strip_prefix(file) {
+            Some("") => {
+                return Err(PathError::Collision {
+                    first: (*first).clone(),
+                    second: (*second).clone(),
                 });
             }
-            if !folders.contains_key(folder) {
-                folders.insert(folder.to_owned(), path);
+            Some(below) if below.starts_with('\0') => {
+                return Err(PathError::FileIsFolder {
+                    file: (*first).clone(),
+                    other: (*second).clone(),
+                });
             }
+            _ => {}
         }
-        files.insert(folded, path);
     }
     Ok(())
 }
@@ -288,6 +298,11 @@ mod tests {
             FilePath::parse(&"x".repeat(256)),
             Err(PathError::TooLong { length: 256, .. })
         ));
+        assert!(FilePath::parse(&vec!["x"; MAX_DEPTH].join("/")).is_ok());
+        assert_eq!(
+            FilePath::parse(&vec!["x"; MAX_DEPTH + 1].join("/")),
+            Err(PathError::TooDeep { limit: MAX_DEPTH })
+        );
         let deep = vec!["x".repeat(200); 21].join("/");
         assert!(matches!(
             FilePath::parse(&deep),
@@ -297,7 +312,7 @@ mod tests {
 
     #[test]
     fn finds_names_that_are_one_file_elsewhere() {
-        assert!(check_distinct(&paths(&["a", "b", "c/a", "c/b"])).is_ok());
+        assert!(check_distinct(&paths(&["a", "b", "c/a", "c/b", "c!", "c !/a"])).is_ok());
         for pair in [
             ["Readme", "README"],
             ["caf\u{e9}", "cafe\u{301}"],
@@ -315,13 +330,17 @@ mod tests {
 
     #[test]
     fn finds_a_file_that_is_also_a_folder() {
-        for pair in [["a", "a/b"], ["a/b", "A"], ["x/y/z", "x/y"]] {
+        for three in [
+            ["a", "a!", "a/b"],
+            ["a/b", "a b", "A"],
+            ["x/y/z", "x/y.z", "x/y"],
+        ] {
             assert!(
                 matches!(
-                    check_distinct(&paths(&pair)),
+                    check_distinct(&paths(&three)),
                     Err(PathError::FileIsFolder { .. })
                 ),
-                "{pair:?}"
+                "{three:?}"
             );
         }
     }

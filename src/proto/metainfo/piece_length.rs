@@ -1,0 +1,162 @@
+//! How long the pieces of a new torrent are.
+
+use std::num::NonZeroU32;
+
+use super::info::Format;
+
+/// The longest piece that [`PieceLength::for_total`] picks: 16 MiB.
+const LONGEST_PICKED: u32 = 16 << 20;
+
+/// The piece length of a torrent that we make: a power of two from 16 KiB to 128 MiB.
+///
+/// BEP 52 wants a power of two of at least 16 KiB, and clients expect no other in v1; libtorrent loads nothing above 128 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PieceLength(NonZeroU32);
+
+/// A number of bytes is no piece length that we make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a piece length of {0} bytes; use a power of two from 16 KiB to 128 MiB")]
+pub struct BadPieceLength(pub u64);
+
+impl PieceLength {
+    /// The shortest piece: one block, 16 KiB.
+    pub const MIN: Self = Self(NonZeroU32::new(16 << 10).expect("16 KiB is not zero"));
+
+    /// The longest piece: 128 MiB.
+    pub const MAX: Self = Self(NonZeroU32::new(128 << 20).expect("128 MiB is not zero"));
+
+    /// Pieces of `bytes`.
+    ///
+    /// # Errors
+    /// [`BadPieceLength`] where it is no power of two from [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    pub fn new(bytes: u32) -> Result<Self, BadPieceLength> {
+        NonZeroU32::new(bytes)
+            .filter(|bytes| bytes.is_power_of_two())
+            .map(Self)
+            .filter(|length| (Self::MIN..=Self::MAX).contains(length))
+            .ok_or_else(|| BadPieceLength(u64::from(bytes)))
+    }
+
+    /// What suits `total` bytes, when nobody says: libtorrent's table, from 16 KiB to 16 MiB.
+    ///
+    /// The length doubles each time the total quadruples, so that the torrent file grows with the root of the content.
+    pub fn for_total(total: u64) -> Self {
+        let mut length = Self::MIN;
+        // 2²⁶ / 25 bytes = 2.68 MB.
+        let mut scaled_limit = 1_u128 << 26;
+        while u128::from(total).saturating_mul(25) > scaled_limit && length.get() < LONGEST_PICKED {
+            length = length.twice();
+            scaled_limit = scaled_limit.saturating_mul(4);
+        }
+        length
+    }
+
+    /// What suits files of these lengths in a torrent of that format.
+    ///
+    /// In a hybrid of several files each one is padded to whole pieces. Where that costs more than 5 %, pieces are one
+    /// step shorter.
+    pub fn for_files(format: Format, lengths: &[u64]) -> Self {
+        let total = lengths.iter().copied().fold(0, u64::saturating_add);
+        let length = Self::for_total(total);
+        if format != Format::Hybrid || lengths.len() < 2 {
+            return length;
+        }
+        let padding = lengths
+            .iter()
+            .map(|file| length.padding_after(*file))
+            .fold(0, u64::saturating_add);
+        if padding > total / 20 {
+            length.half()
+        } else {
+            length
+        }
+    }
+
+    /// Bytes in a piece.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// Bytes in a piece, proven not to be zero.
+    pub const fn non_zero(self) -> NonZeroU32 {
+        self.0
+    }
+
+    /// Zeros that fill up the last piece of a file of `length` bytes.
+    pub fn padding_after(self, length: u64) -> u64 {
+        let piece = u64::from(self.get());
+        length
+            .checked_next_multiple_of(piece)
+            .map_or(0, |padded| padded.saturating_sub(length))
+    }
+
+    fn twice(self) -> Self {
+        Self::new(self.get().saturating_mul(2)).unwrap_or(Self::MAX)
+    }
+
+    fn half(self) -> Self {
+        Self::new(self.get() / 2).unwrap_or(Self::MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_powers_of_two_in_the_range_are_piece_lengths() {
+        assert_eq!(PieceLength::new(1 << 20).unwrap().get(), 1 << 20);
+        for bytes in [0, 1, 8 << 10, 20_000, 3 << 20, 256 << 20, u32::MAX] {
+            assert_eq!(
+                PieceLength::new(bytes),
+                Err(BadPieceLength(u64::from(bytes)))
+            );
+        }
+    }
+
+    #[test]
+    fn follows_the_table() {
+        for (total, kib) in [
+            (0, 16),
+            (2_684_354, 16),
+            (2_684_355, 32),
+            (10_737_418, 32),
+            (10_737_419, 64),
+            (42_949_673, 128),
+            (687_194_768, 512),
+            (2_748_779_069, 512),
+            (2_748_779_070, 1 << 10),
+            (703_687_441_776, 8 << 10),
+            (703_687_441_777, 16 << 10),
+            (u64::MAX, 16 << 10),
+        ] {
+            assert_eq!(
+                PieceLength::for_total(total).get(),
+                kib << 10,
+                "{total} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn hybrids_of_small_files_take_a_step_down() {
+        let small = [100_000_u64; 100];
+        assert_eq!(
+            PieceLength::for_files(Format::V1, &small).get(),
+            32 << 10,
+            "10 MB"
+        );
+        assert_eq!(
+            PieceLength::for_files(Format::Hybrid, &small).get(),
+            16 << 10
+        );
+        assert_eq!(
+            PieceLength::for_files(Format::Hybrid, &[10_000_000]).get(),
+            32 << 10
+        );
+        assert_eq!(
+            PieceLength::for_files(Format::Hybrid, &[5_000_000; 2]).get(),
+            32 << 10
+        );
+    }
+}
