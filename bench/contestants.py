@@ -1,0 +1,180 @@
+"""How each program is started for a benchmark: as its manual says, with everything off that is not measured."""
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+import uuid
+
+import lab
+from lab import CACHE, HERE, Missing
+
+LIBTORRENT_PYTHON = CACHE / "venv/bin/python"
+AQUATIC = CACHE / "cargo/bin/aquatic_http"
+
+
+class Sower:
+    """A Sower with an empty data directory, and a token to publish with."""
+
+    def __init__(self, arena, options, name="sower"):
+        self.program = options.sower.resolve() if options.sower else build_sower()
+        self.folder = arena.folder / name
+        self.folder.mkdir()
+        ready = self.folder / "ready.json"
+        config = self.folder / "config.toml"
+        config.touch()
+        self.environment = {"SOWER_DATA_DIR": str(self.folder / "data"), "SOWER_LISTEN": "127.0.0.1:0"}
+        self.process = arena.start(name, [self.program, "--config", config, "serve", "--ready-file", ready], **self.environment)
+        arena.wait(self.process, "no ready file", lambda: ready.exists() and ready.read_text().endswith("\n"))
+        said = json.loads(ready.read_text())
+        self.address, self.url = said["listen"], f"http://{said['listen']}"
+        self.pid = self.process.pid
+        self.command(config, "user", "add", "bench", "--role", "admin", "--password-stdin", stdin=f"{uuid.uuid4()}\n")
+        self.token = self.command(config, "token", "create", "--user", "bench").strip()
+
+    def command(self, config, *arguments, stdin=""):
+        run = subprocess.run([self.program, "--config", config, *arguments], input=stdin, capture_output=True, text=True,
+                             env={**os.environ, **self.environment})
+        if run.returncode:
+            raise Missing(f"sower {arguments[0]} {arguments[1]} fails: {run.stderr.strip()}")
+        return run.stdout
+
+    def publish(self, path):
+        """Publishes a file with curl and returns the API's answer."""
+        run = subprocess.run(["curl", "-sS", "--fail-with-body", "-H", f"Authorization: Bearer {self.token}",
+                              "-F", f"files=@{path}", f"{self.url}/api/v1/publications"], capture_output=True, text=True)
+        if run.returncode:
+            raise Missing(f"sower does not publish: {run.stderr.strip()} {run.stdout.strip()}")
+        return json.loads(run.stdout)
+
+    def publish_small(self, count):
+        """Publishes so many one-block files and returns their info-hashes."""
+        small = self.folder / "small.bin"
+        hashes = []
+        for _ in range(count):
+            small.write_bytes(os.urandom(16384))
+            hashes.append(self.publish(small)["info_hash_v1"])
+        return hashes
+
+    def torrent(self, publication):
+        """The publication's torrent as a client gets it."""
+        path = publication["torrent_url"].split("/", 3)[3]
+        with urllib.request.urlopen(f"{self.url}/{path}") as answer:
+            return lab.Torrent.parse(answer.read())
+
+
+def build_sower():
+    """Builds this tree's Sower, as a user would."""
+    run = subprocess.run(["cargo", "build", "--release", "--locked"], cwd=HERE.parent, capture_output=True, text=True)
+    program = HERE.parent / "target/release/sower"
+    if run.returncode or not program.exists():
+        raise Missing("sower does not build from this tree")
+    return program
+
+
+class Libtorrent:
+    """libtorrent with its defaults, by a Python program of a few lines that is idle while it seeds."""
+
+    def __init__(self, arena, torrent, path):
+        metainfo = arena.folder / "libtorrent.torrent"
+        torrent.write(metainfo)
+        port = lab.free_port()
+        self.process = arena.start("libtorrent", [LIBTORRENT_PYTHON, HERE / "libtorrent_seeder.py", metainfo, path.parent, port])
+        ready = lambda: "seeding" in (arena.folder / "libtorrent.log").read_text()
+        arena.wait(self.process, "it does not seed", ready)
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+
+class RTorrent:
+    """rTorrent without terminal, DHT and peer exchange, with room for all peers."""
+
+    def __init__(self, arena, torrent, path):
+        folder = arena.folder / "rtorrent"
+        (folder / "session").mkdir(parents=True)
+        torrent.write(folder / "t.torrent")
+        port, checked = lab.free_port(), folder / "checked"
+        (folder / "rc").write_text(f"""\
+system.daemon.set = true
+session.path.set = {folder}/session
+directory.default.set = {path.parent}
+network.bind_address.set = 127.0.0.1
+network.port_range.set = {port}-{port}
+network.port_random.set = no
+dht.mode.set = disable
+protocol.pex.set = no
+trackers.use_udp.set = no
+pieces.hash.on_completion.set = no
+throttle.max_peers.seed.set = 1000
+throttle.max_uploads.set = 1000
+method.set_key = event.download.hash_done, checked, "execute2=touch,{checked}"
+""")
+        self.process = arena.start("rtorrent", ["rtorrent", "-n", "-o", f"import={folder}/rc", folder / "t.torrent"], HOME=str(folder))
+        arena.wait(self.process, "it does not check its data", checked.exists)
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+
+class Nginx:
+    """nginx as one process that sends a folder's files by sendfile."""
+
+    def __init__(self, arena, folder):
+        state = arena.folder / "nginx"
+        state.mkdir()
+        port = lab.free_port()
+        (state / "nginx.conf").write_text(f"""\
+daemon off;
+master_process off;
+pid {state}/pid;
+error_log stderr;
+events {{ worker_connections 1024; }}
+http {{
+    sendfile on;
+    tcp_nopush on;
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {state}/body;
+    proxy_temp_path {state}/proxy;
+    fastcgi_temp_path {state}/fastcgi;
+    uwsgi_temp_path {state}/uwsgi;
+    scgi_temp_path {state}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {folder}; }}
+}}
+""")
+        self.process = arena.start("nginx", ["nginx", "-p", state, "-c", state / "nginx.conf", "-e", "stderr"])
+        arena.wait(self.process, "it does not listen", lambda: lab.accepts(port))
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+
+class Opentracker:
+    """opentracker with the torrents on its whitelist, which Debian's build insists on."""
+
+    def __init__(self, arena, info_hashes):
+        folder = arena.folder / "opentracker"
+        folder.mkdir()
+        (folder / "whitelist").write_text("\n".join(info_hashes) + "\n")
+        port = lab.free_port()
+        command = ["opentracker", "-i", "127.0.0.1", "-p", port, "-P", port, "-d", folder, "-u", "nobody", "-w", "whitelist"]
+        self.process = arena.start("opentracker", command, cwd=folder)
+        arena.wait(self.process, "it does not listen", lambda: lab.accepts(port))
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+
+class Aquatic:
+    """aquatic_http with one socket worker and one swarm worker; it tracks any torrent."""
+
+    def __init__(self, arena, _info_hashes):
+        port = lab.free_port()
+        config = arena.folder / "aquatic.toml"
+        config.write_text(f"""\
+socket_workers = 1
+swarm_workers = 1
+[network]
+address = "127.0.0.1:{port}"
+""")
+        if not AQUATIC.exists():
+            raise Missing("aquatic_http is not installed: run bench/rivals")
+        # Its io_uring rings want 64 MiB of locked memory for each worker.
+        command = ["prlimit", f"--memlock={256 << 20}", AQUATIC, "-c", config]
+        self.process = arena.start("aquatic_http", command)
+        arena.wait(self.process, "it does not listen", lambda: lab.accepts(port))
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
