@@ -461,7 +461,7 @@ mod tests {
             .unwrap()
             .map(|(root, layer)| {
                 let layer = layer.as_bytes().unwrap();
-                let expected = root_of_layer(layer, PieceLength::new(65_536).unwrap());
+                let expected = root_of_layer(layer, 65_536);
                 assert_eq!(expected.unwrap(), root);
                 layer.len() / 32
             })

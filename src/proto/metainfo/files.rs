@@ -112,7 +112,6 @@ impl Files {
             .enumerate()
             .skip(first)
             .take_while(move |(_, file)| file.offset < end)
-            .filter(|(_, file)| file.length > 0)
             .map(move |(index, file)| {
                 let from = offset.max(file.offset);
                 let to = end.min(file.offset.saturating_add(file.length));
@@ -122,6 +121,7 @@ impl Files {
                     length: to.saturating_sub(from),
                 }
             })
+            .filter(|span| span.length > 0)
     }
 }
 
@@ -174,6 +174,11 @@ mod tests {
                 }
             ]
         );
+    }
+
+    #[test]
+    fn a_stretch_of_nothing_has_no_spans() {
+        assert_eq!(files(&[3, 5]).spans(4, 0).count(), 0);
     }
 
     #[test]

@@ -260,7 +260,7 @@ struct TreeHasher {
 impl TreeHasher {
     fn new(piece_length: PieceLength) -> Self {
         Self {
-            height: merkle::piece_height(piece_length),
+            height: merkle::piece_height(piece_length.get()),
             room: Room::new(BLOCK_LENGTH),
             block: Sha256::new(),
             leaves: Vec::new(),

@@ -121,13 +121,13 @@ pub struct InfoLimits {
 }
 
 impl Default for InfoLimits {
-    /// 200,000 files, 64 MiB of paths, pieces of 256 MiB, four million pieces.
+    /// 200,000 files, 64 MiB of paths, pieces of 128 MiB, four million pieces.
     fn default() -> Self {
         Self {
             scan: Limits::TORRENT_FILE,
             files: 200_000,
             path_bytes: 64 << 20,
-            piece_length: 256 << 20,
+            piece_length: 128 << 20,
             pieces: 1 << 22,
         }
     }

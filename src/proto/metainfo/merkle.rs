@@ -5,7 +5,6 @@
 
 use sha2::{Digest, Sha256};
 
-use super::piece_length::PieceLength;
 use crate::proto::geometry::BLOCK_LENGTH;
 
 /// A node of the tree: a SHA-256, or zeros for a leaf past the file's end.
@@ -14,9 +13,9 @@ pub type Hash = [u8; HASH_LENGTH];
 /// Bytes in a [`Hash`].
 pub const HASH_LENGTH: usize = 32;
 
-/// Rows from the leaves up to the row in which one hash stands for one piece.
-pub fn piece_height(piece_length: PieceLength) -> u32 {
-    (piece_length.get() / BLOCK_LENGTH).ilog2()
+/// Rows from the leaves up to the row in which one hash stands for one piece of so many bytes: a power of two from 16 KiB.
+pub fn piece_height(piece_length: u32) -> u32 {
+    (piece_length / BLOCK_LENGTH).checked_ilog2().unwrap_or(0)
 }
 
 /// The root over `row`, which lies `height` rows above the leaves.
@@ -45,7 +44,7 @@ pub fn subtree(mut row: Vec<Hash>, height: u32, rows: u32) -> Hash {
 }
 
 /// The root over a piece layer as it stands in a torrent file; `None` where it is not whole hashes, or none.
-pub fn root_of_layer(layer: &[u8], piece_length: PieceLength) -> Option<Hash> {
+pub fn root_of_layer(layer: &[u8], piece_length: u32) -> Option<Hash> {
     let (hashes, rest) = layer.as_chunks::<HASH_LENGTH>();
     (rest.is_empty() && !hashes.is_empty())
         .then(|| root(hashes.to_vec(), piece_height(piece_length)))
@@ -90,15 +89,15 @@ mod tests {
 
     #[test]
     fn a_layer_is_whole_hashes() {
-        assert_eq!(root_of_layer(&[], PieceLength::MIN), None);
-        assert_eq!(root_of_layer(&[0; 33], PieceLength::MIN), None);
-        assert_eq!(root_of_layer(&[9; 32], PieceLength::MIN), Some([9; 32]));
+        assert_eq!(root_of_layer(&[], 16_384), None);
+        assert_eq!(root_of_layer(&[0; 33], 16_384), None);
+        assert_eq!(root_of_layer(&[9; 32], 16_384), Some([9; 32]));
     }
 
     proptest! {
         #[test]
         fn a_layer_has_the_root_of_its_leaves(leaves in prop::collection::vec(any::<Hash>(), 1..70), step in 0_u32..4) {
-            let piece_length = PieceLength::new(BLOCK_LENGTH << step).unwrap();
+            let piece_length = BLOCK_LENGTH << step;
             let pieces = leaves.chunks(1 << step);
             prop_assume!(pieces.len() > 1);
             let layer: Vec<u8> = pieces.flat_map(|piece| subtree(piece.to_vec(), 0, step)).collect();

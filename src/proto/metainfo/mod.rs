@@ -12,6 +12,7 @@
 //! | [`merkle`] | the trees of BEP 52 |
 //! | [`build`] | hashed content becomes an `info` dictionary |
 //! | [`magnet`] | magnet links |
+//! | `url` | which URLs of both are kept, and the warnings |
 
 pub mod build;
 mod file_list;
@@ -24,3 +25,4 @@ pub mod merkle;
 pub mod path;
 pub mod piece_length;
 pub mod torrent_file;
+mod url;
