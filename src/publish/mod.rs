@@ -1,1 +1,47 @@
-//! Landing soon.
+//! Publishing: from the bytes of an upload to a publication that the world can download.
+//!
+//! An upload is staged and hashed while it comes in. Finished, it is sealed (synced and renamed into place), then its
+//! publication is kept in one transaction, and from then on tracker, engine and web seed answer for it. A crash at any
+//! point leaves the whole publication or nothing that anybody sees; what lies about is swept up at the next start.
+
+mod hashing;
+mod ingest;
+mod naming;
+mod sweep;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::ingest::{Details, Expected, Ingest, IngestError, Upload};
+pub use self::sweep::{Swept, sweep};
+use crate::domain::account::WhoMayPublish;
+
+/// Who may publish, and how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Who may publish: `admins`, `publishers` or `anyone`.
+    pub who: WhoMayPublish,
+    /// Bytes in one publication, at most; 0 for as much as the disk holds.
+    pub max_bytes: u64,
+    /// Files in one publication, at most.
+    pub max_files: usize,
+    /// Uploads at the same time, at most. More are asked to come back later.
+    pub max_uploads: usize,
+    /// Characters in a title, at most.
+    pub max_title_length: usize,
+    /// Bytes in a description, at most.
+    pub max_description_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            who: WhoMayPublish::default(),
+            max_bytes: 0,
+            max_files: 1_000,
+            max_uploads: 64,
+            max_title_length: 200,
+            max_description_bytes: 64 * 1024,
+        }
+    }
+}

@@ -151,6 +151,13 @@ impl HashedContent {
         &self.files
     }
 
+    /// Calls the files otherwise, in the order in which they were hashed: where a folder begins may be known only at the end.
+    pub fn rename(&mut self, paths: impl IntoIterator<Item = FilePath>) {
+        for (file, path) in self.files.iter_mut().zip(paths) {
+            file.path = path;
+        }
+    }
+
     /// What they were hashed for.
     pub const fn format(&self) -> Format {
         self.format

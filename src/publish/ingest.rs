@@ -1,0 +1,902 @@
+//! The outer side of an upload: what a face calls while bytes come in, and what makes a publication of them.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use super::Options;
+use super::hashing::{Hashed, Part, Plan, receive};
+use super::naming::{Names, name_torrent};
+use crate::ambient;
+use crate::catalog::Catalog;
+use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::proto::id::InfoHashes;
+use crate::proto::metainfo::build::{BuildError, BuiltInfo, InfoOptions};
+use crate::proto::metainfo::hash::HashedContent;
+use crate::proto::metainfo::info::{Format, Info};
+use crate::proto::metainfo::path::{FilePath, PathError};
+use crate::proto::metainfo::piece_length::PieceLength;
+use crate::store::StoreError;
+use crate::store::content::ContentStore;
+use crate::store::publications::StoredMetainfo;
+
+/// Buffers between the network and the disk. When all are full, the sender waits.
+const WAITING_PARTS: usize = 8;
+
+/// What a form adds to the files in it, at most: an expected length may be too high by so much.
+const FORM_OVERHEAD: u64 = 1024 * 1024;
+
+/// Makes publications of uploads. Cheap to clone: all clones share the limits.
+#[derive(Clone)]
+pub struct Ingest {
+    catalog: Catalog,
+    content: Arc<dyn ContentStore>,
+    options: Arc<Options>,
+    slots: Arc<Semaphore>,
+    /// What must not stop half-way: receiving threads, and sealing with its transaction.
+    tasks: TaskTracker,
+}
+
+/// What is known of an upload before its first byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Bytes that will come, at most (a request's `Content-Length` will do); `None` where nobody says. Then everything
+    /// is read a second time to hash it.
+    pub total_length: Option<u64>,
+    /// The format that is probably wanted.
+    pub format: Format,
+}
+
+/// What is said of a publication besides its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// What people call it; empty for the torrent's name.
+    pub title: String,
+    /// What the publisher says of it; may be empty.
+    pub description: String,
+    /// The torrent's format.
+    pub format: Format,
+    /// Whether peers may only come from our tracker (BEP 27).
+    pub private: bool,
+    /// The account that publishes, by name.
+    pub publisher: String,
+}
+
+/// Why an upload does not become a publication. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// A file's name is not safe, or two get in each other's way.
+    #[error("{0}; rename it and try again")]
+    Name(PathError),
+    /// There is no file.
+    #[error("there is no file in the upload; choose at least one")]
+    NoFiles,
+    /// There is no byte.
+    #[error(
+        "every file is empty, and nobody can download nothing; add a file with something in it"
+    )]
+    NoBytes,
+    /// More bytes than one publication may have.
+    #[error(
+        "the upload is larger than the {limit} bytes that this server takes; publish less at once"
+    )]
+    TooLarge {
+        /// `publish.max_bytes`.
+        limit: u64,
+    },
+    /// More files than one publication may have.
+    #[error(
+        "there are more than {limit} files; publish fewer at once, or pack them into an archive"
+    )]
+    TooManyFiles {
+        /// `publish.max_files`.
+        limit: usize,
+    },
+    /// The title is too long.
+    #[error("the title is longer than {limit} characters; shorten it")]
+    LongTitle {
+        /// `publish.max_title_length`.
+        limit: usize,
+    },
+    /// The description is too long.
+    #[error("the description is longer than {limit} bytes; shorten it")]
+    LongDescription {
+        /// `publish.max_description_bytes`.
+        limit: usize,
+    },
+    /// As many uploads as may be are under way.
+    #[error("too many uploads are under way; try again in a moment")]
+    TooManyUploads,
+    /// The same files are published already, under this id.
+    #[error("the same files are published already as {0}; share that publication")]
+    AlreadyPublished(PublicationId),
+    /// The files make no valid torrent.
+    #[error("no torrent can be made of these files: {0}")]
+    Build(#[from] BuildError),
+    /// The server stopped working on the upload.
+    #[error("the server stopped in the middle of the upload; send it again")]
+    Interrupted,
+    /// A store failed; among others [`StoreError::Full`] and [`StoreError::Busy`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Ingest {
+    /// An ingest that keeps what it makes in these stores.
+    pub fn new(catalog: Catalog, content: Arc<dyn ContentStore>, options: Options) -> Self {
+        let slots = Arc::new(Semaphore::new(
+            options.max_uploads.min(Semaphore::MAX_PERMITS),
+        ));
+        Self {
+            catalog,
+            content,
+            options: Arc::new(options),
+            slots,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// What may be published, and by whom.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Begins an upload at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`IngestError::TooManyUploads`], [`IngestError::TooLarge`], or [`StoreError::Full`] where so much will not fit.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn begin(&self, expected: Expected, now: i64) -> Result<Upload, IngestError> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        let slot = slot.map_err(|_| IngestError::TooManyUploads)?;
+        if let Some(total_length) = expected.total_length {
+            let at_least = total_length.saturating_sub(FORM_OVERHEAD);
+            self.check_length(at_least)?;
+            if at_least > self.content.free_bytes()? {
+                let full = io::Error::from(io::ErrorKind::StorageFull);
+                return Err(StoreError::Full(full).into());
+            }
+        }
+        let plan = expected.total_length.map(|total_length| Plan {
+            format: expected.format,
+            piece_length: PieceLength::for_total(total_length),
+        });
+        let id = PublicationId::generate(&mut ambient::rng());
+        let (parts, received) = mpsc::channel(WAITING_PARTS);
+        let content = Arc::clone(&self.content);
+        let receiver = self
+            .tasks
+            .spawn_blocking(move || receive(&*content, id, plan, received));
+        Ok(Upload {
+            ingest: self.clone(),
+            id,
+            created_at: now,
+            paths: Vec::new(),
+            length: 0,
+            parts,
+            receiver: Some(receiver),
+            slot,
+        })
+    }
+
+    /// Waits until what is under way is published or gone; call it when no upload can begin any more.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn check_length(&self, length: u64) -> Result<(), IngestError> {
+        match self.options.max_bytes {
+            0 => Ok(()),
+            limit if length > limit => Err(IngestError::TooLarge { limit }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An upload under way. Dropped before [`finish`](Self::finish) is done, it leaves nothing behind.
+///
+/// After an error there is nothing left to do but to drop it.
+pub struct Upload {
+    ingest: Ingest,
+    id: PublicationId,
+    created_at: i64,
+    paths: Vec<FilePath>,
+    length: u64,
+    parts: mpsc::Sender<Part>,
+    /// `None` once it has been heard.
+    receiver: Option<JoinHandle<Result<Option<Hashed>, StoreError>>>,
+    slot: OwnedSemaphorePermit,
+}
+
+impl Upload {
+    /// Begins the next file, called `name`: a relative path with `/` between its components.
+    ///
+    /// # Errors
+    /// [`IngestError::Name`], [`IngestError::TooManyFiles`], or what went wrong with the bytes before.
+    pub async fn begin_file(&mut self, name: &str) -> Result<(), IngestError> {
+        let path = FilePath::parse(name).map_err(IngestError::Name)?;
+        let limit = self.ingest.options.max_files;
+        if self.paths.len() >= limit {
+            return Err(IngestError::TooManyFiles { limit });
+        }
+        self.paths.push(path.clone());
+        self.send(Part::File(path)).await
+    }
+
+    /// Takes the next bytes of the current file; waits while the disk is slower than the sender.
+    ///
+    /// # Errors
+    /// [`IngestError::NoFiles`] before the first file; [`IngestError::TooLarge`]; or what went wrong with the bytes
+    /// before, such as [`StoreError::Full`].
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), IngestError> {
+        if self.paths.is_empty() {
+            return Err(IngestError::NoFiles);
+        }
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.length = self.length.saturating_add(length);
+        self.ingest.check_length(self.length)?;
+        self.send(Part::Bytes(bytes)).await
+    }
+
+    /// Publishes at `now`, in seconds since 1970. When it returns, everything is on the disk and visible.
+    ///
+    /// Once the files are sealed, publishing goes on to its end even if this future is dropped.
+    ///
+    /// # Errors
+    /// [`IngestError`]; then nothing is left of the upload.
+    pub async fn finish(mut self, details: Details, now: i64) -> Result<Publication, IngestError> {
+        let details = self.ingest.options.tidy(details)?;
+        if self.paths.is_empty() {
+            return Err(IngestError::NoFiles);
+        }
+        if self.length == 0 {
+            return Err(IngestError::NoBytes);
+        }
+        let paths = std::mem::take(&mut self.paths);
+        let names = name_torrent(paths, &details.title).map_err(IngestError::Name)?;
+        self.send(Part::End(details.format)).await?;
+        let hashed = self.hear().await?;
+        let draft = Draft {
+            id: self.id,
+            names,
+            details,
+            created_at: self.created_at,
+            published_at: now,
+        };
+        let (ingest, slot) = (self.ingest, self.slot);
+        let tasks = ingest.tasks.clone();
+        let publishing = tasks.spawn(async move {
+            let published = ingest.publish(draft, hashed).await;
+            drop(slot);
+            published
+        });
+        publishing.await.unwrap_or(Err(IngestError::Interrupted))
+    }
+
+    async fn send(&mut self, part: Part) -> Result<(), IngestError> {
+        if self.parts.send(part).await.is_ok() {
+            return Ok(());
+        }
+        // The receiver went away first, so it has something to say.
+        self.hear().await.and(Err(IngestError::Interrupted))
+    }
+
+    /// What the receiving thread ended with.
+    async fn hear(&mut self) -> Result<Hashed, IngestError> {
+        let receiver = self.receiver.take().ok_or(IngestError::Interrupted)?;
+        let heard = receiver.await.map_err(|_| IngestError::Interrupted)?;
+        heard?.ok_or(IngestError::Interrupted)
+    }
+}
+
+/// All of a publication that the bytes do not say.
+struct Draft {
+    id: PublicationId,
+    names: Names,
+    details: Details,
+    created_at: i64,
+    published_at: i64,
+}
+
+impl Ingest {
+    /// Seals, then keeps the publication: a crash in between leaves content that the sweep removes, and never a
+    /// publication without content.
+    async fn publish(&self, draft: Draft, hashed: Hashed) -> Result<Publication, IngestError> {
+        let id = draft.id;
+        let Hashed { staging, content } = hashed;
+        let (publication, metainfo) = draft.build(content)?;
+        if let Some(twin) = self.published_as(&publication.info_hashes) {
+            return Err(IngestError::AlreadyPublished(twin));
+        }
+        self.tasks
+            .spawn_blocking(move || staging.seal())
+            .await
+            .map_err(|_| IngestError::Interrupted)??;
+        if let Err(error) = self.catalog.publish(&publication, &metainfo).await {
+            self.unseal(id).await;
+            return match (error, self.published_as(&publication.info_hashes)) {
+                (StoreError::Conflict(_), Some(twin)) => Err(IngestError::AlreadyPublished(twin)),
+                (error, _) => Err(error.into()),
+            };
+        }
+        if let Err(error) = self.content.claim(id).await {
+            tracing::warn!(publication = %id, %error, "published content could not be claimed; the next start does it");
+        }
+        Ok(publication)
+    }
+
+    fn published_as(&self, info_hashes: &InfoHashes) -> Option<PublicationId> {
+        info_hashes.wire().find_map(|hash| self.catalog.find(&hash))
+    }
+
+    /// Removes content whose publication could not be kept, unless it was kept after all: a commit may fail too late.
+    async fn unseal(&self, id: PublicationId) {
+        let removed = match self.catalog.store().publication(id).await {
+            Ok(None) => self.content.remove(id).await,
+            Ok(Some(_)) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(publication = %id, %error, "unpublished content could not be removed; the next start does it");
+        }
+    }
+}
+
+impl Draft {
+    fn build(
+        self,
+        mut content: HashedContent,
+    ) -> Result<(Publication, StoredMetainfo), BuildError> {
+        content.rename(self.names.paths);
+        let sha256: Vec<[u8; 32]> = content.files().iter().map(|file| file.sha256).collect();
+        let BuiltInfo {
+            info,
+            piece_layers,
+            order,
+        } = content.into_info(InfoOptions {
+            name: self.names.name,
+            layout: self.names.layout,
+            private: self.details.private,
+            source: None,
+        })?;
+        let files = published_files(&info, &order, &sha256);
+        let title = match self.details.title {
+            title if title.is_empty() => info.name.clone(),
+            title => title,
+        };
+        let publication = Publication {
+            id: self.id,
+            title,
+            description: self.details.description,
+            format: self.details.format,
+            private: self.details.private,
+            name: info.name.clone(),
+            info_hashes: info.hashes,
+            piece_length: info.geometry.piece_length(),
+            total_length: info.files.content_length(),
+            files,
+            publisher: self.details.publisher,
+            created_at: self.created_at,
+            published_at: self.published_at,
+        };
+        let metainfo = StoredMetainfo {
+            info: info.raw,
+            piece_layers,
+        };
+        Ok((publication, metainfo))
+    }
+}
+
+/// The files in the torrent's order. They are staged under the numbers in whose order they were hashed.
+fn published_files(info: &Info, order: &[usize], sha256: &[[u8; 32]]) -> Vec<PublishedFile> {
+    let files = order.iter().zip(info.files.content());
+    files
+        .filter_map(|(hashed_as, (_, file))| {
+            Some(PublishedFile {
+                path: file.path.clone(),
+                length: file.length,
+                sha256: *sha256.get(*hashed_as)?,
+                stored_as: u32::try_from(*hashed_as).ok()?,
+            })
+        })
+        .collect()
+}
+
+impl Options {
+    /// Brings what a person typed into one form, and holds it against the limits.
+    fn tidy(&self, details: Details) -> Result<Details, IngestError> {
+        let words = details.title.split(|c: char| c.is_control() || c == ' ');
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let title = words.join(" ");
+        if title.chars().count() > self.max_title_length {
+            let limit = self.max_title_length;
+            return Err(IngestError::LongTitle { limit });
+        }
+        // Forms send line ends as CRLF (RFC 7578).
+        let description = details.description.replace("\r\n", "\n");
+        let description = description.trim().to_owned();
+        if description.len() > self.max_description_bytes {
+            let limit = self.max_description_bytes;
+            return Err(IngestError::LongDescription { limit });
+        }
+        Ok(Details {
+            title,
+            description,
+            ..details
+        })
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use std::path::Path;
+
+    use async_trait::async_trait;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::catalog;
+    use crate::domain::tally::Counts;
+    use crate::proto::metainfo::info::Layout;
+    use crate::publish::{Swept, sweep};
+    use crate::store::files::{self, FileStore};
+    use crate::store::publications::{IndexEntry, Page, PageQuery, PublicationStore};
+    use crate::store::sqlite::{self, SqliteStore};
+
+    /// A server's stores in a folder of their own.
+    struct Bench {
+        ingest: Ingest,
+        content: Arc<dyn ContentStore>,
+        catalog: Catalog,
+        folder: TempDir,
+    }
+
+    impl Bench {
+        async fn new(options: Options) -> Self {
+            Self::in_folder(tempfile::tempdir().unwrap(), options).await
+        }
+
+        /// Starts in a folder where a server may have run before.
+        async fn in_folder(folder: TempDir, options: Options) -> Self {
+            let store = Arc::new(open_database(folder.path()).await);
+            Self::with_store(folder, store, options).await
+        }
+
+        async fn with_store(
+            folder: TempDir,
+            store: Arc<dyn PublicationStore>,
+            options: Options,
+        ) -> Self {
+            let content = FileStore::open(folder.path(), files::Options::default()).unwrap();
+            let content: Arc<dyn ContentStore> = Arc::new(content);
+            let cache = catalog::Options::default();
+            let catalog = Catalog::load(store, &cache).await.unwrap();
+            Self {
+                ingest: Ingest::new(catalog.clone(), Arc::clone(&content), options),
+                content,
+                catalog,
+                folder,
+            }
+        }
+
+        async fn upload(
+            &self,
+            files: &[(&str, &[u8])],
+            details: Details,
+        ) -> Result<Publication, IngestError> {
+            let total_length = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+            let expected = Expected {
+                total_length: Some(total_length),
+                format: details.format,
+            };
+            let mut upload = self.ingest.begin(expected, 1)?;
+            for (name, bytes) in files {
+                upload.begin_file(name).await?;
+                for part in bytes.chunks(10_000) {
+                    upload.write(Bytes::copy_from_slice(part)).await?;
+                }
+            }
+            upload.finish(details, 2).await
+        }
+
+        async fn sweep(&self) -> Result<Swept, StoreError> {
+            sweep(&self.catalog, &*self.content).await
+        }
+
+        /// Waits for what is under way, then looks whether anything is left of it.
+        async fn is_empty(&self) -> bool {
+            self.ingest.finished().await;
+            let staged = std::fs::read_dir(self.folder.path().join("staging")).unwrap();
+            let sealed = self.content.sealed().await.unwrap();
+            let kept = self.catalog.store().index().await.unwrap();
+            staged.count() == 0 && sealed.is_empty() && kept.is_empty()
+        }
+    }
+
+    async fn open_database(folder: &Path) -> SqliteStore {
+        SqliteStore::open(&folder.join("sower.db"), &sqlite::Options::default())
+            .await
+            .unwrap()
+    }
+
+    fn details(title: &str) -> Details {
+        Details {
+            title: title.to_owned(),
+            publisher: "ada".to_owned(),
+            ..Details::default()
+        }
+    }
+
+    fn some_bytes(length: usize) -> Vec<u8> {
+        (0_u32..).flat_map(u32::to_le_bytes).take(length).collect()
+    }
+
+    #[tokio::test]
+    async fn an_upload_becomes_a_publication_that_can_be_served() {
+        let bytes = some_bytes(100_000);
+        for format in [Format::V1, Format::V2, Format::Hybrid] {
+            let bench = Bench::new(Options::default()).await;
+            let files: [(&str, &[u8]); 3] = [
+                ("f/z \u{65e5}\u{672c}.bin", &bytes),
+                ("f/empty", b""),
+                ("f/a", b"!"),
+            ];
+            let wanted = Details {
+                format,
+                ..details(" My \n title ")
+            };
+            let publication = bench.upload(&files, wanted).await.unwrap();
+            assert_eq!(publication.title, "My title");
+            assert_eq!(publication.name, "f");
+            assert_eq!((publication.created_at, publication.published_at), (1, 2));
+            assert_eq!(publication.format, format);
+            assert_eq!(publication.total_length, 100_001);
+
+            let torrent = bench.catalog.torrent(publication.id).await;
+            assert_eq!(torrent.unwrap().unwrap().info.layout, Layout::Folder);
+            for hash in publication.info_hashes.wire() {
+                assert_eq!(bench.catalog.find(&hash), Some(publication.id));
+            }
+            assert_eq!(publication.files.len(), 3);
+            for file in &publication.files {
+                let name = format!("f/{}", file.path);
+                let (_, expected) = files.iter().find(|(sent, _)| *sent == name).unwrap();
+                let kept = bench.content.open(publication.id, file.stored_as).await;
+                let kept = kept.unwrap().unwrap();
+                assert_eq!(kept.length(), file.length);
+                assert_eq!(kept.read(0, expected.len()).await.unwrap(), *expected);
+            }
+            let stored = bench.catalog.store().publication(publication.id).await;
+            assert_eq!(stored.unwrap(), Some(publication));
+            assert_eq!(bench.sweep().await.unwrap(), Swept::default());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_of_unknown_length_or_other_format_is_the_same_torrent() {
+        let bytes = some_bytes(3_000_000);
+        let hybrid = || Details {
+            format: Format::Hybrid,
+            ..details("")
+        };
+        let bench = Bench::new(Options::default()).await;
+        let expected = bench.upload(&[("x", &bytes)], hybrid()).await.unwrap();
+        for (total_length, format) in [
+            (None, Format::Hybrid),
+            (Some(3_000_000), Format::V1),
+            (Some(800_000_000), Format::Hybrid),
+        ] {
+            let bench = Bench::new(Options::default()).await;
+            let expectation = Expected {
+                total_length,
+                format,
+            };
+            let mut upload = bench.ingest.begin(expectation, 1).unwrap();
+            upload.begin_file("x").await.unwrap();
+            upload.write(Bytes::copy_from_slice(&bytes)).await.unwrap();
+            let publication = upload.finish(hybrid(), 2).await.unwrap();
+            assert_eq!(publication.info_hashes, expected.info_hashes);
+            assert_eq!(publication.title, "x");
+        }
+    }
+
+    #[tokio::test]
+    async fn refuses_what_cannot_be_published_and_keeps_nothing_of_it() {
+        let options = Options {
+            max_bytes: 10,
+            max_files: 3,
+            max_title_length: 5,
+            max_description_bytes: 8,
+            ..Options::default()
+        };
+        let long_description = Details {
+            description: "123456789".to_owned(),
+            ..details("")
+        };
+        let long_name = "x".repeat(256);
+        let cases: [(&[(&str, &[u8])], Details, &str); 18] = [
+            (&[], details(""), "no file"),
+            (
+                &[("a", b""), ("b", b"")],
+                details(""),
+                "every file is empty",
+            ),
+            (&[("", b"1")], details(""), "rename"),
+            (&[("../a", b"1")], details(""), "rename"),
+            (&[("a/../../b", b"1")], details(""), "rename"),
+            (&[("/etc/passwd", b"1")], details(""), "rename"),
+            (&[("C:\\a", b"1")], details(""), "rename"),
+            (&[("C:a", b"1")], details(""), "rename"),
+            (&[("a\0", b"1")], details(""), "rename"),
+            (&[("a//b", b"1")], details(""), "rename"),
+            (&[("con", b"1")], details(""), "rename"),
+            (&[(&long_name, b"1")], details(""), "rename"),
+            (&[("a", b"1"), ("A", b"2")], details(""), "rename"),
+            (&[("a", b"1"), ("a/b", b"2")], details(""), "rename"),
+            (
+                &[("a", b"12345"), ("b", b"678901")],
+                details(""),
+                "10 bytes",
+            ),
+            (
+                &[("a", b"1"), ("b", b"1"), ("c", b"1"), ("d", b"1")],
+                details(""),
+                "3 files",
+            ),
+            (&[("a", b"1")], details("longer"), "5 characters"),
+            (&[("a", b"1")], long_description, "8 bytes"),
+        ];
+        for (files, details, words) in cases {
+            let bench = Bench::new(options.clone()).await;
+            let refusal = bench.upload(files, details).await.unwrap_err().to_string();
+            assert!(refusal.contains(words), "{files:?}: {refusal}");
+            assert!(bench.is_empty().await, "{files:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_goes_away_leaves_nothing() {
+        let bench = Bench::new(Options::default()).await;
+        let mut upload = bench.ingest.begin(Expected::default(), 1).unwrap();
+        upload.begin_file("x").await.unwrap();
+        let half = Bytes::from_static(b"half of it");
+        upload.write(half).await.unwrap();
+        drop(upload);
+        assert!(bench.is_empty().await);
+    }
+
+    #[tokio::test]
+    async fn the_same_files_are_published_once() {
+        let bench = Bench::new(Options::default()).await;
+        let first = bench.upload(&[("x", b"same")], details("one")).await;
+        let first = first.unwrap();
+        let refusal = bench.upload(&[("x", b"same")], details("two")).await;
+        assert!(
+            matches!(refusal, Err(IngestError::AlreadyPublished(id)) if id == first.id),
+            "{refusal:?}"
+        );
+        assert_eq!(bench.content.sealed().await.unwrap().len(), 1);
+        let other = bench.upload(&[("x", b"other")], details("one")).await;
+        other.unwrap();
+    }
+
+    #[tokio::test]
+    async fn uploads_side_by_side_do_not_mix() {
+        let options = Options {
+            max_uploads: 8,
+            ..Options::default()
+        };
+        let bench = Bench::new(options).await;
+        let mut uploads = Vec::new();
+        for number in 0..8_u8 {
+            let mut upload = bench.ingest.begin(Expected::default(), 1).unwrap();
+            upload.begin_file("x").await.unwrap();
+            uploads.push((number, upload));
+        }
+        let refusal = bench.ingest.begin(Expected::default(), 1).err();
+        assert!(matches!(refusal, Some(IngestError::TooManyUploads)));
+        for _ in 0..3 {
+            for (number, upload) in &mut uploads {
+                let bytes = Bytes::from(vec![*number; 100]);
+                upload.write(bytes).await.unwrap();
+            }
+        }
+        for (number, upload) in uploads {
+            let publication = upload.finish(details("x"), 2).await.unwrap();
+            let file = bench.content.open(publication.id, 0).await.unwrap();
+            let bytes = file.unwrap().read(0, 300).await.unwrap();
+            assert_eq!(bytes, [number; 300]);
+        }
+        bench.ingest.begin(Expected::default(), 1).unwrap();
+    }
+
+    #[tokio::test]
+    async fn refuses_at_once_what_will_not_fit() {
+        let begin = async |max_bytes, total_length| {
+            let bench = Bench::new(Options {
+                max_bytes,
+                ..Options::default()
+            });
+            let expected = Expected {
+                total_length: Some(total_length),
+                format: Format::V1,
+            };
+            bench.await.ingest.begin(expected, 1).map(drop)
+        };
+        // A form is a little longer than the files in it.
+        begin(1 << 20, (1 << 20) + 5_000).await.unwrap();
+        let refusal = begin(1 << 20, 3 << 20).await;
+        assert!(matches!(refusal, Err(IngestError::TooLarge { .. })));
+        let refusal = begin(0, u64::MAX).await;
+        assert!(matches!(
+            refusal,
+            Err(IngestError::Store(StoreError::Full(_)))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_failed_upload_stays_failed() {
+        let bench = Bench::new(Options::default()).await;
+        let mut upload = bench.ingest.begin(Expected::default(), 1).unwrap();
+        upload.begin_file("x").await.unwrap();
+        // Its folder is taken away until the receiver stumbles over it.
+        let staged = bench.folder.path().join("staging").join(upload.id.as_str());
+        while upload.begin_file("z").await.is_ok() {
+            let _ = std::fs::remove_dir_all(&staged);
+        }
+        assert!(upload.write(Bytes::from_static(b"1")).await.is_err());
+        assert!(upload.finish(details(""), 2).await.is_err());
+        assert!(bench.is_empty().await);
+    }
+
+    /// A database that keeps nothing that it is given.
+    struct Failing(SqliteStore);
+
+    #[async_trait]
+    impl PublicationStore for Failing {
+        async fn insert(&self, _: &Publication, _: &StoredMetainfo) -> Result<(), StoreError> {
+            Err(StoreError::Busy("locked".into()))
+        }
+
+        async fn publication(&self, id: PublicationId) -> Result<Option<Publication>, StoreError> {
+            self.0.publication(id).await
+        }
+
+        async fn metainfo(&self, id: PublicationId) -> Result<Option<StoredMetainfo>, StoreError> {
+            self.0.metainfo(id).await
+        }
+
+        async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
+            self.0.page(query).await
+        }
+
+        async fn index(&self) -> Result<Vec<IndexEntry>, StoreError> {
+            self.0.index().await
+        }
+
+        async fn add_counts(&self, batch: &[(PublicationId, Counts)]) -> Result<(), StoreError> {
+            self.0.add_counts(batch).await
+        }
+
+        async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
+            self.0.counts().await
+        }
+    }
+
+    #[tokio::test]
+    async fn content_goes_when_its_publication_cannot_be_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Failing(open_database(folder.path()).await));
+        let bench = Bench::with_store(folder, store, Options::default()).await;
+        let refusal = bench.upload(&[("x", b"bytes")], details("")).await;
+        assert!(
+            matches!(refusal, Err(IngestError::Store(StoreError::Busy(_)))),
+            "{refusal:?}"
+        );
+        assert!(bench.is_empty().await);
+    }
+
+    /// Drives an upload to where its bytes are staged and hashed.
+    async fn stop_before_sealing(bench: &Bench) -> (Hashed, Draft) {
+        let mut upload = bench.ingest.begin(Expected::default(), 1).unwrap();
+        upload.begin_file("x").await.unwrap();
+        let bytes = Bytes::from_static(b"bytes");
+        upload.write(bytes).await.unwrap();
+        upload.send(Part::End(Format::V1)).await.unwrap();
+        let hashed = upload.hear().await.unwrap();
+        let draft = Draft {
+            id: upload.id,
+            names: name_torrent(upload.paths.clone(), "").unwrap(),
+            details: details(""),
+            created_at: 1,
+            published_at: 2,
+        };
+        (hashed, draft)
+    }
+
+    /// Starts anew on what a server left behind.
+    async fn start_again(bench: Bench) -> Bench {
+        Bench::in_folder(bench.folder, Options::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_crash_before_sealing_leaves_nothing() {
+        let bench = Bench::new(Options::default()).await;
+        let (hashed, _) = stop_before_sealing(&bench).await;
+        // A crash runs no destructor.
+        std::mem::forget(hashed.staging);
+        let bench = start_again(bench).await;
+        assert_eq!(bench.sweep().await.unwrap(), Swept::default());
+        assert!(bench.is_empty().await);
+    }
+
+    #[tokio::test]
+    async fn a_crash_between_sealing_and_the_transaction_leaves_nothing() {
+        let bench = Bench::new(Options::default()).await;
+        let (hashed, draft) = stop_before_sealing(&bench).await;
+        hashed.staging.seal().unwrap();
+        let bench = start_again(bench).await;
+        assert_eq!(bench.sweep().await.unwrap().removed, [draft.id]);
+        assert!(bench.is_empty().await);
+    }
+
+    #[tokio::test]
+    async fn a_crash_after_the_transaction_leaves_the_whole_publication() {
+        let bench = Bench::new(Options::default()).await;
+        let (hashed, draft) = stop_before_sealing(&bench).await;
+        hashed.staging.seal().unwrap();
+        let (publication, metainfo) = draft.build(hashed.content).unwrap();
+        let kept = bench.catalog.publish(&publication, &metainfo).await;
+        kept.unwrap();
+        let bench = start_again(bench).await;
+        assert_eq!(bench.sweep().await.unwrap(), Swept::default());
+        assert!(bench.content.sealed().await.unwrap()[0].is_claimed);
+        let file = bench.content.open(publication.id, 0).await.unwrap();
+        assert_eq!(file.unwrap().read(0, 5).await.unwrap(), b"bytes");
+        let torrent = bench.catalog.torrent(publication.id).await.unwrap();
+        assert_eq!(torrent.unwrap().info.raw, metainfo.info);
+    }
+
+    #[tokio::test]
+    async fn content_stays_when_the_database_was_lost() {
+        let bench = Bench::new(Options::default()).await;
+        let kept = bench.upload(&[("x", b"old")], details("")).await.unwrap();
+        let lost = bench.upload(&[("x", b"new")], details("")).await.unwrap();
+
+        // A backup from before the second upload.
+        let backup = tempfile::tempdir().unwrap();
+        let store = open_database(backup.path()).await;
+        let metainfo = bench.catalog.store().metainfo(kept.id).await.unwrap();
+        store.insert(&kept, &metainfo.unwrap()).await.unwrap();
+        let bench = Bench::with_store(bench.folder, Arc::new(store), Options::default()).await;
+        let swept = bench.sweep().await.unwrap();
+        assert_eq!((swept.removed, swept.unowned), (vec![], vec![lost.id]));
+        assert!(bench.content.open(lost.id, 0).await.unwrap().is_some());
+
+        // No backup at all.
+        let empty = tempfile::tempdir().unwrap();
+        let store = Arc::new(open_database(empty.path()).await);
+        let bench = Bench::with_store(bench.folder, store, Options::default()).await;
+        let refusal = bench.sweep().await;
+        assert!(
+            matches!(refusal, Err(StoreError::Damaged(_))),
+            "{refusal:?}"
+        );
+        assert!(bench.content.open(kept.id, 0).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_sweep_names_publications_without_content() {
+        let bench = Bench::new(Options::default()).await;
+        let publication = bench.upload(&[("x", b"x")], details("")).await.unwrap();
+        bench.content.remove(publication.id).await.unwrap();
+        assert_eq!(bench.sweep().await.unwrap().missing, [publication.id]);
+    }
+}
