@@ -4,9 +4,12 @@
 //! decision can be tested with a made-up clock and a seeded generator.
 
 pub mod account;
+pub mod addresses;
 pub mod choker;
 pub mod picker;
+pub mod pipeline;
 pub mod publication;
+mod rarity;
 pub mod session;
 pub mod swarm;
 pub mod tally;

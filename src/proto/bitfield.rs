@@ -97,6 +97,34 @@ impl Bitfield {
         is_new
     }
 
+    /// Clears the bit of `piece`; true if it was set before.
+    pub fn remove(&mut self, piece: PieceIndex) -> bool {
+        let (byte, mask) = Self::position(piece);
+        let Some(byte) = self.bytes.get_mut(byte) else {
+            return false;
+        };
+        let was_set = *byte & mask != 0;
+        *byte &= !mask;
+        self.set = self.set.saturating_sub(u32::from(was_set));
+        was_set
+    }
+
+    /// Whether some piece is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.bytes
+            .iter()
+            .zip(&other.bytes)
+            .any(|(ours, theirs)| ours & theirs != 0)
+    }
+
+    /// Whether some piece is in here that is not in `other`.
+    pub fn exceeds(&self, other: &Self) -> bool {
+        self.bytes
+            .iter()
+            .zip(&other.bytes)
+            .any(|(ours, theirs)| ours & !theirs != 0)
+    }
+
     /// How many pieces there are.
     pub const fn count(&self) -> u32 {
         self.set
@@ -167,6 +195,17 @@ mod tests {
     #[test]
     fn whole_bytes_have_no_spare_bits() {
         assert!(Bitfield::from_bytes(&[0xff], &pieces(8)).unwrap().is_full());
+    }
+
+    #[test]
+    fn compares_with_another() {
+        let g = pieces(9);
+        let (mut some, full) = (Bitfield::empty(&g), Bitfield::full(&g));
+        assert!(!some.overlaps(&full) && full.exceeds(&some));
+        some.insert(g.piece(8).unwrap());
+        assert!(some.overlaps(&full) && full.exceeds(&some) && !some.exceeds(&full));
+        assert!(some.remove(g.piece(8).unwrap()) && !some.remove(g.piece(8).unwrap()));
+        assert_eq!(some, Bitfield::empty(&g));
     }
 
     proptest! {
