@@ -534,3 +534,528 @@ impl From<Block> for RawBlock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::ambient;
+    use crate::proto::geometry::BLOCK_LENGTH;
+    use crate::proto::wire::message::{self, Limits};
+
+    /// A peer that speaks BEP 3 and nothing else.
+    fn plain() -> Reserved {
+        Reserved::default()
+    }
+
+    fn geometry() -> Geometry {
+        let piece_length = NonZeroU32::new(2 * BLOCK_LENGTH).unwrap();
+        Geometry::new(u64::from(BLOCK_LENGTH) * 7 + 100, piece_length).unwrap()
+    }
+
+    fn block(piece: u32, ordinal: u32) -> Block {
+        let piece = geometry().piece(piece).unwrap();
+        geometry().blocks(piece).nth(ordinal as usize).unwrap()
+    }
+
+    fn session(our_pieces: Bitfield, peer: Reserved) -> Session {
+        Session::new(
+            geometry(),
+            our_pieces,
+            peer,
+            Options::default(),
+            ambient::now(),
+        )
+    }
+
+    fn seed(peer: Reserved) -> Session {
+        session(Bitfield::full(&geometry()), peer)
+    }
+
+    fn leecher(peer: Reserved) -> Session {
+        session(Bitfield::empty(&geometry()), peer)
+    }
+
+    /// What a session sends, and what it makes known, up to now.
+    fn outputs(session: &mut Session) -> (Vec<Message>, Vec<Output>) {
+        let mut sent = Vec::new();
+        let mut known = Vec::new();
+        while let Some(output) = session.poll_output() {
+            match output {
+                Output::Send(message) => sent.push(message),
+                other => known.push(other),
+            }
+        }
+        (sent, known)
+    }
+
+    fn piece_message(block: Block) -> Message {
+        Message::Piece {
+            index: block.piece().get(),
+            begin: block.begin(),
+            data: Bytes::from(vec![7; block.length() as usize]),
+        }
+    }
+
+    /// Two sessions and the bytes on their way between them, in order, late, and cut anywhere.
+    struct VirtualLink {
+        sides: [Side; 2],
+        now: Instant,
+        rng: StdRng,
+    }
+
+    struct Side {
+        session: Session,
+        on_the_way: VecDeque<(Instant, Vec<u8>)>,
+        arrived: BytesMut,
+        known: Vec<Output>,
+        closed: Option<CloseReason>,
+        /// A side that has hung keeps its socket open and does nothing.
+        has_hung: bool,
+    }
+
+    const SEED: usize = 0;
+    const LEECHER: usize = 1;
+
+    impl VirtualLink {
+        fn new(reserved: Reserved, seed_of_rng: u64) -> Self {
+            let side = |session| Side {
+                session,
+                on_the_way: VecDeque::new(),
+                arrived: BytesMut::new(),
+                known: Vec::new(),
+                closed: None,
+                has_hung: false,
+            };
+            Self {
+                sides: [side(seed(reserved)), side(leecher(reserved))],
+                now: ambient::now(),
+                rng: StdRng::seed_from_u64(seed_of_rng),
+            }
+        }
+
+        /// Lets time pass, from one arrival or deadline to the next.
+        fn run(&mut self, time: Duration) {
+            let end = self.now + time;
+            loop {
+                self.settle();
+                let next = self.sides.iter().filter_map(Side::next_event).min();
+                let Some(next) = next.filter(|next| *next <= end) else {
+                    break;
+                };
+                self.now = self.now.max(next);
+                for side in &mut self.sides {
+                    side.take_in(self.now);
+                }
+            }
+            self.now = end;
+        }
+
+        /// Puts what the sessions say on its way.
+        fn settle(&mut self) {
+            for (from, to) in [(SEED, LEECHER), (LEECHER, SEED)] {
+                let mut bytes = self.sides[from].put_out(self.now);
+                while !bytes.is_empty() {
+                    let cut = self.rng.random_range(1..=bytes.len());
+                    let delay = Duration::from_millis(self.rng.random_range(0..200));
+                    let on_the_way = &mut self.sides[to].on_the_way;
+                    let last = on_the_way.back().map_or(self.now, |(at, _)| *at);
+                    let arrival = last.max(self.now + delay);
+                    on_the_way.push_back((arrival, bytes.split_to(cut).to_vec()));
+                }
+            }
+        }
+    }
+
+    impl Side {
+        fn next_event(&self) -> Option<Instant> {
+            if self.closed.is_some() {
+                return None;
+            }
+            let arrival = self.on_the_way.front().map(|(at, _)| *at);
+            let deadline = (!self.has_hung).then(|| self.session.poll_timeout());
+            arrival.into_iter().chain(deadline).min()
+        }
+
+        fn take_in(&mut self, now: Instant) {
+            while let Some((_, bytes)) = self.on_the_way.pop_front_if(|(at, _)| *at <= now) {
+                self.arrived.extend_from_slice(&bytes);
+            }
+            if self.has_hung || self.closed.is_some() {
+                return;
+            }
+            let limits = Limits::for_pieces(geometry().piece_count());
+            let mut result = self.session.handle_timeout(now);
+            while result.is_ok()
+                && let Some(message) = message::decode(&mut self.arrived, &limits).unwrap()
+            {
+                result = self.session.handle_message(message, now);
+            }
+            self.closed = result.err();
+        }
+
+        fn put_out(&mut self, now: Instant) -> BytesMut {
+            let mut bytes = BytesMut::new();
+            if self.has_hung || self.closed.is_some() {
+                return bytes;
+            }
+            loop {
+                let (sent, known) = outputs(&mut self.session);
+                self.known.extend(known);
+                sent.iter().for_each(|message| message.encode(&mut bytes));
+                let Some(block) = self.session.poll_request() else {
+                    break;
+                };
+                piece_message(block).encode(&mut bytes);
+            }
+            if !bytes.is_empty() {
+                self.session.handle_sent(now);
+            }
+            bytes
+        }
+
+        fn received(&self) -> Vec<Block> {
+            let received = |output: &Output| match output {
+                Output::Received { block, .. } => Some(*block),
+                _ => None,
+            };
+            self.known.iter().filter_map(received).collect()
+        }
+    }
+
+    #[test]
+    fn first_message_tells_the_pieces_in_the_words_the_peer_knows() {
+        let mut some = Bitfield::empty(&geometry());
+        some.insert(geometry().piece(1).unwrap());
+        let bitfield = Message::Bitfield(Bytes::from_static(&[0b0100_0000]));
+        let full = Message::Bitfield(Bytes::from_static(&[0b1111_0000]));
+        for (mut session, first) in [
+            (seed(Reserved::OURS), vec![Message::HaveAll]),
+            (leecher(Reserved::OURS), vec![Message::HaveNone]),
+            (seed(plain()), vec![full]),
+            (leecher(plain()), vec![]),
+            (session(some.clone(), plain()), vec![bitfield.clone()]),
+            (session(some, Reserved::OURS), vec![bitfield]),
+        ] {
+            assert_eq!(outputs(&mut session).0, first);
+        }
+    }
+
+    #[test]
+    fn a_download_over_a_slow_link_ends_whole() {
+        for (reserved, seed) in [(plain(), 1), (Reserved::OURS, 2)] {
+            let mut link = VirtualLink::new(reserved, seed);
+            link.run(Duration::from_secs(2));
+            assert_eq!(link.sides[LEECHER].known, [Output::PeerPieces]);
+            link.sides[LEECHER].session.set_interested(true);
+            link.run(Duration::from_secs(2));
+            assert!(link.sides[SEED].known.contains(&Output::Interest(true)));
+            link.sides[SEED].session.unchoke();
+            link.run(Duration::from_secs(2));
+            let all: Vec<_> = geometry()
+                .pieces()
+                .flat_map(|piece| geometry().blocks(piece))
+                .collect();
+            for block in &all {
+                link.sides[LEECHER].session.request(*block, link.now);
+            }
+            link.run(Duration::from_secs(30));
+            assert_eq!(link.sides[LEECHER].received(), all);
+            assert_eq!(link.sides[LEECHER].session.outstanding_count(), 0);
+        }
+    }
+
+    #[test]
+    fn two_that_say_nothing_keep_each_other_alive() {
+        let mut link = VirtualLink::new(plain(), 3);
+        link.run(Duration::from_secs(3_600));
+        assert!(link.sides.iter().all(|side| side.closed.is_none()));
+    }
+
+    #[test]
+    fn a_peer_that_falls_silent_is_taken_for_gone() {
+        let mut link = VirtualLink::new(plain(), 4);
+        link.run(Duration::from_secs(1));
+        link.sides[SEED].has_hung = true;
+        link.run(Duration::from_secs(170));
+        assert_eq!(link.sides[LEECHER].closed, None);
+        link.run(Duration::from_secs(15));
+        assert_eq!(link.sides[LEECHER].closed, Some(CloseReason::Idle));
+    }
+
+    #[test]
+    fn a_peer_that_owes_a_block_has_a_minute_from_its_last_one() {
+        let start = ambient::now();
+        let mut session = leecher(plain());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        session.handle_message(Message::Unchoke, at(0)).unwrap();
+        session.request(block(0, 0), at(0));
+        session.request(block(0, 1), at(0));
+        session
+            .handle_message(piece_message(block(0, 0)), at(50))
+            .unwrap();
+        // Signs of life are no progress.
+        session.handle_message(Message::KeepAlive, at(100)).unwrap();
+        session.handle_timeout(at(109)).unwrap();
+        assert_eq!(session.poll_timeout(), at(110));
+        assert_eq!(session.handle_timeout(at(110)), Err(CloseReason::Stalled));
+    }
+
+    #[test]
+    fn a_request_while_choked_is_rejected_or_passed_over() {
+        for (reserved, answer) in [
+            (Reserved::OURS, vec![Message::Reject(block(0, 0).into())]),
+            (plain(), vec![]),
+        ] {
+            let mut session = seed(reserved);
+            outputs(&mut session);
+            let request = Message::Request(block(0, 0).into());
+            session.handle_message(request, ambient::now()).unwrap();
+            assert_eq!(outputs(&mut session).0, answer);
+            assert_eq!(session.poll_request(), None);
+        }
+    }
+
+    #[test]
+    fn a_request_for_a_piece_that_we_lack_is_rejected() {
+        let mut session = leecher(Reserved::OURS);
+        session.unchoke();
+        outputs(&mut session);
+        let request = Message::Request(block(0, 0).into());
+        session.handle_message(request, ambient::now()).unwrap();
+        assert_eq!(
+            outputs(&mut session).0,
+            [Message::Reject(block(0, 0).into())]
+        );
+        session.have(block(0, 0).piece());
+        let request = Message::Request(block(0, 0).into());
+        session.handle_message(request, ambient::now()).unwrap();
+        assert_eq!(session.poll_request(), Some(block(0, 0)));
+    }
+
+    #[test]
+    fn the_queue_of_requests_is_bounded() {
+        let mut session = seed(Reserved::OURS);
+        session.unchoke();
+        outputs(&mut session);
+        for _ in 0..600 {
+            let request = Message::Request(block(1, 0).into());
+            session.handle_message(request, ambient::now()).unwrap();
+        }
+        assert_eq!(session.request_count(), 500);
+        assert_eq!(outputs(&mut session).0.len(), 100);
+    }
+
+    #[test]
+    fn a_choke_rejects_what_waits_and_loses_what_was_asked() {
+        let now = ambient::now();
+        let mut seed = seed(Reserved::OURS);
+        seed.unchoke();
+        outputs(&mut seed);
+        seed.handle_message(Message::Request(block(0, 1).into()), now)
+            .unwrap();
+        seed.choke();
+        let rejected = Message::Reject(block(0, 1).into());
+        assert_eq!(outputs(&mut seed).0, [Message::Choke, rejected.clone()]);
+        assert_eq!(seed.poll_request(), None);
+
+        // BEP 6: with Fast the reject loses the block, without it the choke does.
+        let mut fast = leecher(Reserved::OURS);
+        let mut plain = leecher(plain());
+        for session in [&mut fast, &mut plain] {
+            session.handle_message(Message::Unchoke, now).unwrap();
+            session.request(block(0, 1), now);
+            outputs(session);
+            session.handle_message(Message::Choke, now).unwrap();
+        }
+        assert_eq!(outputs(&mut fast).1, [Output::Unchoked(false)]);
+        fast.handle_message(rejected, now).unwrap();
+        assert_eq!(outputs(&mut fast).1, [Output::Lost(block(0, 1))]);
+        let both = [Output::Unchoked(false), Output::Lost(block(0, 1))];
+        assert_eq!(outputs(&mut plain).1, both);
+    }
+
+    #[test]
+    fn a_cancel_finds_the_request_in_the_queue() {
+        let now = ambient::now();
+        let mut session = seed(Reserved::OURS);
+        session.unchoke();
+        outputs(&mut session);
+        for ordinal in [0, 1] {
+            let request = Message::Request(block(2, ordinal).into());
+            session.handle_message(request, now).unwrap();
+        }
+        session
+            .handle_message(Message::Cancel(block(2, 0).into()), now)
+            .unwrap();
+        assert_eq!(
+            outputs(&mut session).0,
+            [Message::Reject(block(2, 0).into())]
+        );
+        assert_eq!(session.poll_request(), Some(block(2, 1)));
+        assert_eq!(session.poll_request(), None);
+    }
+
+    #[test]
+    fn blocks_that_nobody_asked_for_are_dropped() {
+        let now = ambient::now();
+        let mut session = leecher(plain());
+        session.request(block(0, 0), now);
+        session.cancel(block(0, 0));
+        session.request(block(1, 0), now);
+        outputs(&mut session);
+        let short = Message::Piece {
+            index: 1,
+            begin: 0,
+            data: Bytes::from_static(b"short"),
+        };
+        let nowhere = Message::Piece {
+            index: u32::MAX,
+            begin: u32::MAX,
+            data: Bytes::from_static(b"nowhere"),
+        };
+        for message in [piece_message(block(0, 0)), short, nowhere] {
+            session.handle_message(message, now).unwrap();
+        }
+        assert_eq!(outputs(&mut session), (vec![], vec![]));
+        assert_eq!(session.outstanding_count(), 1);
+    }
+
+    #[test]
+    fn what_no_honest_peer_sends_closes() {
+        let raw = |index, begin, length| RawBlock {
+            index,
+            begin,
+            length,
+        };
+        let field = |bytes: &'static [u8]| Message::Bitfield(Bytes::from_static(bytes));
+        for (message, reason) in [
+            (Message::Have(4), CloseReason::OutOfRange),
+            (Message::Request(raw(4, 0, 1)), CloseReason::OutOfRange),
+            (
+                Message::Request(raw(0, u32::MAX, 2)),
+                CloseReason::OutOfRange,
+            ),
+            (Message::Request(raw(0, 0, 0)), CloseReason::OutOfRange),
+            (
+                Message::Request(raw(0, 0, 131_073)),
+                CloseReason::RequestTooLong(131_073),
+            ),
+            (
+                field(&[0b1111_1000]),
+                CloseReason::Bitfield(BitfieldError::SpareBitsSet),
+            ),
+            (
+                field(&[0, 0]),
+                CloseReason::Bitfield(BitfieldError::WrongLength {
+                    expected: 1,
+                    actual: 2,
+                }),
+            ),
+            (Message::HaveAll, CloseReason::FastNotAgreed),
+            (Message::HaveNone, CloseReason::FastNotAgreed),
+            (Message::Reject(raw(0, 0, 1)), CloseReason::FastNotAgreed),
+            (Message::AllowedFast(0), CloseReason::FastNotAgreed),
+            (Message::SuggestPiece(0), CloseReason::FastNotAgreed),
+        ] {
+            let mut session = leecher(plain());
+            let result = session.handle_message(message.clone(), ambient::now());
+            assert_eq!(result, Err(reason), "{message:?}");
+        }
+        let mut fast = leecher(Reserved::OURS);
+        let result = fast.handle_message(Message::SuggestPiece(4), ambient::now());
+        assert_eq!(result, Err(CloseReason::OutOfRange));
+    }
+
+    #[test]
+    fn pieces_are_told_all_at_once_only_once() {
+        let now = ambient::now();
+        let mut session = leecher(Reserved::OURS);
+        session.handle_message(Message::HaveNone, now).unwrap();
+        let again = session.handle_message(Message::HaveAll, now);
+        assert_eq!(again, Err(CloseReason::PiecesToldTwice));
+    }
+
+    #[test]
+    fn two_seeds_part() {
+        let now = ambient::now();
+        let mut session = seed(Reserved::OURS);
+        let result = session.handle_message(Message::HaveAll, now);
+        assert_eq!(result, Err(CloseReason::BothComplete));
+        // One that becomes a seed while we talk parts too.
+        let mut session = seed(plain());
+        for index in 0..3 {
+            session.handle_message(Message::Have(index), now).unwrap();
+        }
+        let result = session.handle_message(Message::Have(3), now);
+        assert_eq!(result, Err(CloseReason::BothComplete));
+    }
+
+    #[test]
+    fn news_is_told_once() {
+        let now = ambient::now();
+        let mut session = leecher(plain());
+        for message in [
+            Message::Unchoke,
+            Message::Unchoke,
+            Message::Have(1),
+            Message::Have(1),
+        ] {
+            session.handle_message(message, now).unwrap();
+        }
+        session.set_interested(true);
+        session.set_interested(true);
+        session.have(geometry().piece(2).unwrap());
+        session.have(geometry().piece(2).unwrap());
+        let (sent, known) = outputs(&mut session);
+        assert_eq!(sent, [Message::Interested, Message::Have(2)]);
+        let has = Output::PeerHas(geometry().piece(1).unwrap());
+        assert_eq!(known, [Output::Unchoked(true), has]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_is_answered_once_whatever_crosses_it(
+            commands in prop::collection::vec((0_u8..4, 0_u32..7, 0_u64..300), 0..60), has_fast: bool, seed: u64,
+        ) {
+            let reserved = if has_fast { Reserved::OURS } else { plain() };
+            let mut link = VirtualLink::new(reserved, seed);
+            link.run(Duration::from_secs(1));
+            link.sides[LEECHER].session.set_interested(true);
+            let mut asked = 0;
+            let mut cancelled = 0;
+            for (command, nth, wait) in commands {
+                let block = block(nth / 2, nth % 2);
+                let leecher = &mut link.sides[LEECHER].session;
+                match command {
+                    0 => link.sides[SEED].session.unchoke(),
+                    1 => link.sides[SEED].session.choke(),
+                    2 if !leecher.is_peer_choking() && !leecher.outstanding.contains(&block) => {
+                        leecher.request(block, link.now);
+                        asked += 1;
+                    }
+                    3 if leecher.outstanding.contains(&block) => {
+                        leecher.cancel(block);
+                        cancelled += 1;
+                    }
+                    _ => {}
+                }
+                link.run(Duration::from_millis(wait));
+            }
+            // Without Fast a request that crosses a choke is passed over; the choke, once it has come, is the answer.
+            link.run(Duration::from_secs(30));
+            let leecher = &link.sides[LEECHER];
+            let answers = leecher.known.iter();
+            let answers = answers.filter(|output| matches!(output, Output::Received { .. } | Output::Lost(_)));
+            prop_assert_eq!(&leecher.closed, &None);
+            prop_assert_eq!(leecher.session.outstanding_count(), 0);
+            prop_assert_eq!(answers.count() + cancelled, asked);
+        }
+    }
+}
