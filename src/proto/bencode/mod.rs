@@ -1,15 +1,17 @@
 //! Bencode: the encoding of torrent files, tracker answers and extension messages (BEP 3, "bencoding").
 //!
-//! [`scan`] walks untrusted bytes once, within bounds, and then hands out cursors that borrow from them; [`encode`] writes.
+//! [`scan`] walks untrusted bytes once, within bounds; a [`value`] is a cursor that borrows from them; [`encode`] writes.
 //! Typed dictionaries go through [`from_bytes`], so that no recursive decoder ever sees bytes that were not walked.
 
 use serde::de::DeserializeOwned;
 
 pub use encode::Encoder;
-pub use scan::{Limits, ScanError, Value};
+pub use scan::{Limits, ScanError};
+pub use value::Value;
 
 pub mod encode;
 pub mod scan;
+pub mod value;
 
 /// Why bytes did not become a typed dictionary.
 #[derive(Debug, thiserror::Error)]

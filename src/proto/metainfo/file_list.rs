@@ -43,20 +43,25 @@ pub(super) fn read(list: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, In
         field: "files",
         expected: "a list",
     })?;
-    // As many pads as files, at most.
-    let limit = limits.files.saturating_mul(2);
     let mut budget = PathBudget::new(limits);
+    let (mut content, mut pads) = (0_usize, 0_usize);
     let mut files = Vec::new();
-    for entry in entries {
-        if files.len() >= limit {
+    for file in entries.map(read_entry) {
+        let Some(file) = file? else {
+            continue;
+        };
+        let count = match file.kind {
+            FileKind::Content => &mut content,
+            FileKind::Pad => &mut pads,
+        };
+        *count = count.saturating_add(1);
+        if *count > limits.files {
             return Err(InfoError::TooManyFiles {
                 limit: limits.files,
             });
         }
-        if let Some(file) = read_entry(entry)? {
-            budget.charge(&file.path)?;
-            files.push(file);
-        }
+        budget.charge(&file.path)?;
+        files.push(file);
     }
     Ok(files)
 }

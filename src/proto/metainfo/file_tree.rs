@@ -5,8 +5,7 @@ use super::files::{File, FileKind};
 use super::info::{InfoError, InfoLimits};
 use super::merkle::Hash;
 use super::path::{FilePath, MAX_DEPTH, PathError};
-use crate::proto::bencode::Value;
-use crate::proto::bencode::scan::Dict;
+use crate::proto::bencode::value::{Dict, Value};
 
 /// Reads the dictionary at `file tree`: its files in the order of the tree. Symbolic links are passed over.
 pub(super) fn read(tree: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {

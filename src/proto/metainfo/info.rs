@@ -1,17 +1,16 @@
 //! The `info` dictionary: what is in a torrent (BEP 3, 27, 47, 52).
 
-use std::fmt;
 use std::num::NonZeroU32;
-use std::str::FromStr;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::files::{File, FileKind, Files};
+pub use super::format::{Format, UnknownFormat};
 use super::hash::SHA1_LENGTH;
 use super::path::{FilePath, PathError, check_component, check_distinct};
 use super::{file_list, file_tree};
-use crate::proto::bencode::scan::{self, Limits, Rule, ScanError, Value};
+use crate::proto::bencode::Value;
+use crate::proto::bencode::scan::{self, Limits, Rule, ScanError};
 use crate::proto::geometry::{BLOCK_LENGTH, Geometry, PieceIndex};
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
 
@@ -47,70 +46,12 @@ pub enum Layout {
     Folder,
 }
 
-/// Which generation of torrents a torrent belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// BEP 3 alone: every client reads it.
-    #[default]
-    V1,
-    /// BEP 52 alone.
-    V2,
-    /// Both in one: two common clients cannot read it.
-    Hybrid,
-}
-
-impl Format {
-    /// The word for it in the API, the database and on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-            Self::Hybrid => "hybrid",
-        }
-    }
-
-    /// Whether the torrent has SHA-1 pieces.
-    pub const fn has_v1(self) -> bool {
-        matches!(self, Self::V1 | Self::Hybrid)
-    }
-
-    /// Whether the torrent has merkle trees.
-    pub const fn has_v2(self) -> bool {
-        matches!(self, Self::V2 | Self::Hybrid)
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text names no torrent format.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the format {0:?} is not known; use v1, v2 or hybrid")]
-pub struct UnknownFormat(pub String);
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "v1" => Ok(Self::V1),
-            "v2" => Ok(Self::V2),
-            "hybrid" => Ok(Self::Hybrid),
-            _ => Err(UnknownFormat(text.to_owned())),
-        }
-    }
-}
-
 /// Bounds for what a torrent may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InfoLimits {
     /// Bounds of the bencode.
     pub scan: Limits,
-    /// Files, at most; as many pads may stand between them.
+    /// Files, at most; as many pads may stand among them.
     pub files: usize,
     /// Bytes for all paths together, at most, with about 48 for each component.
     pub path_bytes: usize,
@@ -537,4 +478,561 @@ fn check_alignment(files: &Files, geometry: &Geometry) -> Result<(), InfoError> 
             path: file.path.clone(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::bencode::Encoder;
+
+    fn parse(raw: impl Into<Vec<u8>>) -> Result<Info, InfoError> {
+        Info::parse(Bytes::from(raw.into()))
+    }
+
+    /// Joins bencoded pieces of text; `#` before a text stands for its length and a colon.
+    fn bencode(parts: &[&str]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in parts {
+            match part.strip_prefix('#') {
+                Some(text) => {
+                    Encoder::new(&mut out).text(text);
+                }
+                None => out.extend_from_slice(part.as_bytes()),
+            }
+        }
+        out
+    }
+
+    /// A v1 torrent of one file, with its fields as given.
+    fn single(length: &str, name: &str, piece_length: &str, pieces: &str) -> Vec<u8> {
+        bencode(&[
+            "d",
+            "#length",
+            length,
+            "#name",
+            name,
+            "#piece length",
+            piece_length,
+            "#pieces",
+            pieces,
+            "e",
+        ])
+    }
+
+    /// A v1 torrent of a folder, with `files` as given and the hashes that `pieces` pieces need.
+    fn folder(files: &[u8], pieces: usize) -> Vec<u8> {
+        let mut out = b"d5:filesl".to_vec();
+        out.extend_from_slice(files);
+        out.extend(bencode(&[
+            "e",
+            "#name",
+            "#x",
+            "#piece length",
+            "i16384e",
+            "#pieces",
+        ]));
+        Encoder::new(&mut out).bytes(&vec![7; pieces * 20]).end();
+        out
+    }
+
+    fn entry(length: u64, path: &str, more: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out);
+        encoder.raw(b"d").raw(more.as_bytes());
+        encoder.bytes(b"length").unsigned(length);
+        encoder.bytes(b"path").begin_list();
+        for component in path.split('/') {
+            encoder.text(component);
+        }
+        encoder.end().raw(b"e");
+        out
+    }
+
+    /// A v2 file, with a root of sevens unless it is empty.
+    fn leaf(length: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out);
+        encoder.begin_dict().key("").begin_dict();
+        encoder.key("length").unsigned(length);
+        if length > 0 {
+            encoder.key("pieces root").bytes(&[7; 32]);
+        }
+        encoder.end().end();
+        out
+    }
+
+    /// A v2 torrent: the tree as pairs of name and value, in their order.
+    fn tree(entries: &[(&str, Vec<u8>)], more: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out);
+        encoder.begin_dict().key("file tree").begin_dict();
+        for (name, value) in entries {
+            encoder.key(name).raw(value);
+        }
+        encoder.end().raw(more);
+        encoder.key("meta version").integer(2);
+        encoder.key("name").text("x");
+        encoder.key("piece length").integer(16_384).end();
+        out
+    }
+
+    fn hybrid(files: &[Vec<u8>], entries: &[(&str, Vec<u8>)], pieces: usize) -> Vec<u8> {
+        let list = [b"5:filesl", files.concat().as_slice(), b"e"].concat();
+        let mut out = tree(entries, &list);
+        out.pop();
+        out.extend_from_slice(b"6:pieces");
+        Encoder::new(&mut out).bytes(&vec![7; pieces * 20]).end();
+        out
+    }
+
+    #[test]
+    fn reads_a_single_file() {
+        let raw = single(
+            "i16385e",
+            "#a.txt",
+            "i16384e",
+            "40:aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbb",
+        );
+        let info = parse(raw.clone()).unwrap();
+        assert_eq!(info.raw, raw);
+        assert_eq!(info.hashes, InfoHashes::V1(InfoHash::of_v1(&raw)));
+        assert_eq!(info.layout, Layout::SingleFile);
+        assert_eq!(info.files.get(0).unwrap().path.to_string(), info.name);
+        let last = info.geometry.piece(1).unwrap();
+        assert_eq!(info.piece_hash(last), Some([b'b'; 20]));
+        assert!(!info.private && info.source.is_none());
+    }
+
+    #[test]
+    fn refuses_piece_lengths_out_of_range() {
+        for length in [
+            "i0e",
+            "i-1e",
+            "i4294967297e",
+            "i134217729e",
+            "i9223372036854775807e",
+        ] {
+            assert!(
+                matches!(
+                    parse(single("i1e", "#a", length, "20:aaaaaaaaaaaaaaaaaaaa")),
+                    Err(InfoError::PieceLength { .. })
+                ),
+                "{length}"
+            );
+        }
+        assert!(parse(single("i1e", "#a", "i1e", "20:aaaaaaaaaaaaaaaaaaaa")).is_ok());
+    }
+
+    #[test]
+    fn refuses_pieces_that_are_not_one_hash_a_piece() {
+        assert_eq!(
+            parse(single("i1e", "#a", "i16384e", "19:aaaaaaaaaaaaaaaaaaa")),
+            Err(InfoError::PiecesNotWhole { length: 19 })
+        );
+        assert_eq!(
+            parse(single(
+                "i16385e",
+                "#a",
+                "i16384e",
+                "20:aaaaaaaaaaaaaaaaaaaa"
+            )),
+            Err(InfoError::PieceCount {
+                expected: 2,
+                actual: 1
+            })
+        );
+        assert_eq!(
+            parse(single("i0e", "#a", "i16384e", "20:aaaaaaaaaaaaaaaaaaaa")),
+            Err(InfoError::PieceCount {
+                expected: 0,
+                actual: 1
+            })
+        );
+        assert!(parse(single("i0e", "#a", "i16384e", "0:")).is_ok());
+    }
+
+    #[test]
+    fn refuses_lengths_that_are_negative_or_overflow() {
+        assert!(matches!(
+            parse(single("i-1e", "#a", "i16384e", "0:")),
+            Err(InfoError::WrongType {
+                field: "length",
+                ..
+            })
+        ));
+        let half = i64::MAX.unsigned_abs();
+        let files = [
+            entry(half, "a", ""),
+            entry(half, "b", ""),
+            entry(2, "c", ""),
+        ]
+        .concat();
+        assert_eq!(parse(folder(&files, 0)), Err(InfoError::LengthOverflow));
+        assert!(matches!(
+            parse(single("i9223372036854775807e", "#a", "i1e", "0:")),
+            Err(InfoError::TooManyPieces { .. })
+        ));
+    }
+
+    #[test]
+    fn names_the_field_that_is_missing_or_of_another_type() {
+        let whole = [
+            ("length", "i0e"),
+            ("name", "1:a"),
+            ("piece length", "i1e"),
+            ("pieces", "0:"),
+        ];
+        for (left_out, _) in whole {
+            let mut parts = vec!["d".to_owned()];
+            for (key, value) in whole.iter().filter(|(key, _)| *key != left_out) {
+                parts.extend([format!("#{key}"), (*value).to_owned()]);
+            }
+            parts.push("e".to_owned());
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            assert_eq!(
+                parse(bencode(&parts)),
+                Err(InfoError::Missing { field: left_out })
+            );
+        }
+        for (at, (key, _)) in whole.iter().enumerate() {
+            let mut fields = whole.map(|(_, value)| value);
+            fields[at] = "le";
+            let [length, name, piece_length, pieces] = fields;
+            let error = parse(single(length, name, piece_length, pieces)).unwrap_err();
+            assert!(
+                matches!(error, InfoError::WrongType { field, .. } if field == *key),
+                "{error}"
+            );
+        }
+        assert!(matches!(
+            parse("le"),
+            Err(InfoError::WrongType { field: "info", .. })
+        ));
+        assert!(matches!(parse("de\n"), Err(InfoError::Bencode(_))));
+    }
+
+    #[test]
+    fn reads_a_folder_with_pads_and_symbolic_links() {
+        let files = [
+            entry(5, "a/b", ""),
+            entry(16_379, "../../etc", "4:attr1:p"),
+            entry(0, "../link", "4:attr2:xl"),
+            entry(7, "c", "4:attr1:x"),
+        ]
+        .concat();
+        let info = parse(folder(&files, 2)).unwrap();
+        let seen: Vec<_> = info
+            .files
+            .iter()
+            .map(|file| (file.path.to_string(), file.length, file.offset, file.kind))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("a/b".to_owned(), 5, 0, FileKind::Content),
+                (".pad/16379".to_owned(), 16_379, 5, FileKind::Pad),
+                ("c".to_owned(), 7, 16_384, FileKind::Content),
+            ]
+        );
+        assert_eq!(info.layout, Layout::Folder);
+    }
+
+    #[test]
+    fn a_symbolic_link_has_no_bytes() {
+        let files = [entry(5, "a", ""), entry(1, "b", "4:attr1:l")].concat();
+        assert!(matches!(
+            parse(folder(&files, 1)),
+            Err(InfoError::WrongType {
+                field: "length",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn prefers_names_in_utf8_and_reads_others_as_well_as_it_can() {
+        let raw =
+            b"d6:lengthi0e4:name3:\xff\xfea10:name.utf-84:\xc3\xa4.b12:piece lengthi1e6:pieces0:e";
+        assert_eq!(parse(*raw).unwrap().name, "ä.b");
+        let raw = b"d6:lengthi0e4:name3:\xffab12:piece lengthi1e6:pieces0:e";
+        assert_eq!(parse(*raw).unwrap().name, "\u{fffd}ab");
+        let entry = b"d6:lengthi0e4:pathl1:\xffe10:path.utf-8l2:\xc3\xbcee";
+        let info = parse(folder(entry, 0)).unwrap();
+        assert_eq!(info.files.get(0).unwrap().path.to_string(), "ü");
+    }
+
+    #[test]
+    fn refuses_names_that_are_not_safe() {
+        for name in ["..", ".", "", "a/b", "a\\b", "a\0", "C:", "NUL", "a\nb"] {
+            let name = format!("#{name}");
+            assert!(
+                matches!(
+                    parse(single("i0e", &name, "i1e", "0:")),
+                    Err(InfoError::Path(_))
+                ),
+                "{name:?}"
+            );
+        }
+        for path in ["..", "a/../b", "a//b", "", "C:/x", "con"] {
+            let raw = folder(&entry(0, path, ""), 0);
+            assert!(matches!(parse(raw), Err(InfoError::Path(_))), "{path:?}");
+        }
+        let files = [entry(0, "a/Ä", ""), entry(0, "A/a\u{308}", "")].concat();
+        assert!(matches!(
+            parse(folder(&files, 0)),
+            Err(InfoError::Path(PathError::Collision { .. }))
+        ));
+        let files = [entry(0, "a", ""), entry(0, "A/b", "")].concat();
+        assert!(matches!(
+            parse(folder(&files, 0)),
+            Err(InfoError::Path(PathError::FileIsFolder { .. }))
+        ));
+    }
+
+    #[test]
+    fn refuses_a_torrent_without_files() {
+        assert_eq!(parse(folder(b"", 0)), Err(InfoError::NoFiles));
+        let pad = entry(1, "a", "4:attr1:p");
+        assert_eq!(parse(folder(&pad, 1)), Err(InfoError::NoFiles));
+    }
+
+    #[test]
+    fn refuses_what_is_over_a_limit() {
+        let limits = InfoLimits {
+            files: 2,
+            path_bytes: 200,
+            piece_length: 16_384,
+            pieces: 3,
+            ..InfoLimits::default()
+        };
+        let within = |raw: Vec<u8>| Info::parse_within(Bytes::from(raw), &limits);
+        let files = |count: usize| {
+            (0..count)
+                .flat_map(|i| entry(0, &format!("{i}"), ""))
+                .collect::<Vec<_>>()
+        };
+        assert!(within(folder(&files(2), 0)).is_ok());
+        assert_eq!(
+            within(folder(&files(3), 0)),
+            Err(InfoError::TooManyFiles { limit: 2 })
+        );
+        let long = entry(0, &"x".repeat(200), "");
+        assert_eq!(
+            within(folder(&long, 0)),
+            Err(InfoError::PathsTooLong { limit: 200 })
+        );
+        let leaves: Vec<_> = ["a", "b", "c"].map(|name| (name, leaf(0))).to_vec();
+        assert_eq!(
+            within(tree(&leaves, b"")),
+            Err(InfoError::TooManyFiles { limit: 2 })
+        );
+        let large = tree(&[("a", leaf(16_384 * 3 + 1))], b"");
+        assert_eq!(within(large), Err(InfoError::TooManyPieces { limit: 3 }));
+        assert!(within(tree(&[("a", leaf(16_384 * 3))], b"")).is_ok());
+    }
+
+    #[test]
+    fn a_v2_torrent_of_few_bytes_claims_no_more_pieces_than_memory_holds() {
+        let raw = tree(&[("a", leaf(1 << 45))], b"");
+        assert!(matches!(parse(raw), Err(InfoError::TooManyPieces { .. })));
+    }
+
+    #[test]
+    fn lays_v2_files_out_on_pieces() {
+        let entries = [
+            ("a", leaf(1)),
+            ("b", leaf(0)),
+            ("c", leaf(16_384)),
+            ("d", leaf(2)),
+        ];
+        let raw = tree(&entries, b"");
+        let info = parse(raw.clone()).unwrap();
+        assert_eq!(info.hashes, InfoHashes::V2(InfoHashV2::of_v2(&raw)));
+        let offsets: Vec<_> = info.files.content().map(|(_, file)| file.offset).collect();
+        assert_eq!(offsets, [0, 1, 16_384, 32_768]);
+        assert_eq!(info.geometry.piece_count(), 3);
+        assert_eq!(info.files.total_length(), 32_770);
+        assert_eq!(info.files.get(0).unwrap().pieces_root, Some([7; 32]));
+        assert_eq!(info.files.content().nth(1).unwrap().1.pieces_root, None);
+        assert!(info.pieces.is_empty());
+    }
+
+    #[test]
+    fn one_file_at_the_root_of_a_tree_is_a_single_file() {
+        let info = parse(tree(&[("a.txt", leaf(1))], b"")).unwrap();
+        assert_eq!(
+            (info.name.as_str(), info.layout),
+            ("a.txt", Layout::SingleFile)
+        );
+        let below = [b"d5:a.txt".to_vec(), leaf(1), b"e".to_vec()].concat();
+        let info = parse(tree(&[("dir", below)], b"")).unwrap();
+        assert_eq!((info.name.as_str(), info.layout), ("x", Layout::Folder));
+    }
+
+    #[test]
+    fn refuses_trees_that_break_bep_52() {
+        let wrong = |entries: &[(&str, Vec<u8>)]| parse(tree(entries, b"")).unwrap_err();
+        let field = |error: &InfoError| match error {
+            InfoError::WrongType { field, .. }
+            | InfoError::Missing { field }
+            | InfoError::NotUtf8 { field } => *field,
+            _ => "",
+        };
+        assert_eq!(field(&wrong(&[])), "file tree");
+        assert_eq!(field(&wrong(&[("a", b"de".to_vec())])), "file tree");
+        assert_eq!(field(&wrong(&[("a", b"i1e".to_vec())])), "file tree");
+        assert_eq!(field(&wrong(&[("a", b"d0:i1ee".to_vec())])), "file tree");
+        assert_eq!(field(&wrong(&[("a", b"d0:dee".to_vec())])), "length");
+        assert_eq!(
+            field(&wrong(&[("a", b"d0:d6:lengthi1eee".to_vec())])),
+            "pieces root"
+        );
+        assert_eq!(
+            field(&wrong(&[(
+                "a",
+                b"d0:d6:lengthi1e11:pieces root3:abcee".to_vec()
+            )])),
+            "pieces root"
+        );
+        let file_and_folder = b"d0:d6:lengthi0ee1:bd0:d6:lengthi0eeee".to_vec();
+        assert_eq!(field(&wrong(&[("a", file_and_folder)])), "file tree");
+        // A root that is a file itself.
+        assert_ne!(
+            parse(tree(&[("", b"d6:lengthi0ee".to_vec())], b"")).unwrap_err(),
+            InfoError::NoFiles
+        );
+        assert!(matches!(
+            wrong(&[("..", leaf(0))]),
+            InfoError::Path(PathError::Dots(_))
+        ));
+        let not_utf8 = b"d9:file treed1:\xffd0:d6:lengthi0eeee12:meta versioni2e4:name1:x12:piece lengthi16384ee";
+        assert!(matches!(
+            parse(*not_utf8),
+            Err(InfoError::NotUtf8 { field: "file tree" })
+        ));
+    }
+
+    #[test]
+    fn a_tree_as_deep_as_bencode_allows_is_refused_by_its_depth() {
+        let deep = [b"d1:a".repeat(58), leaf(0), b"e".repeat(58)].concat();
+        assert!(matches!(
+            parse(tree(&[("a", deep)], b"")),
+            Err(InfoError::Path(PathError::TooDeep { .. }))
+        ));
+    }
+
+    #[test]
+    fn v2_wants_a_power_of_two_from_16_kib() {
+        for length in ["i8192e", "i16385e", "i49152e"] {
+            let raw = bencode(&[
+                "d",
+                "#file tree",
+                "d1:ad0:d6:lengthi0eeee",
+                "#meta version",
+                "i2e",
+                "#name",
+                "#x",
+                "#piece length",
+                length,
+                "e",
+            ]);
+            assert!(
+                matches!(parse(raw), Err(InfoError::PieceLength { .. })),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_versions_that_it_does_not_know_before_anything_else() {
+        assert_eq!(
+            parse("d12:meta versioni3ee"),
+            Err(InfoError::UnknownVersion(3))
+        );
+        assert_eq!(
+            parse("d12:meta versioni1ee"),
+            Err(InfoError::UnknownVersion(1))
+        );
+    }
+
+    #[test]
+    fn both_halves_of_a_hybrid_describe_the_same_files() {
+        let pad = || entry(16_383, ".pad/16383", "4:attr1:p");
+        let (a, b) = (|| entry(1, "a", ""), || entry(16_384, "b", ""));
+        let twins = [("a", leaf(1)), ("b", leaf(16_384))];
+        let info = parse(hybrid(&[a(), pad(), b()], &twins, 2)).unwrap();
+        assert_eq!(info.format(), Format::Hybrid);
+        assert_eq!(info.files.len(), 3);
+        assert_eq!(info.files.get(2).unwrap().pieces_root, Some([7; 32]));
+        assert_eq!(info.hashes.v1(), Some(InfoHash::of_v1(&info.raw)));
+        assert_eq!(info.hashes.v2(), Some(InfoHashV2::of_v2(&info.raw)));
+
+        let error = |files: &[Vec<u8>], twins: &[(&str, Vec<u8>)], pieces| {
+            parse(hybrid(files, twins, pieces)).unwrap_err()
+        };
+        let differ = |path: &str| InfoError::HalvesDiffer {
+            path: FilePath::parse(path).unwrap(),
+        };
+        assert_eq!(error(&[a(), pad(), b()], &twins[..1], 2), differ("b"));
+        assert_eq!(error(&[a()], &twins, 1), differ("b"));
+        assert_eq!(
+            error(&[a(), pad(), b()], &[("a", leaf(1)), ("b", leaf(9))], 2),
+            differ("b")
+        );
+        assert_eq!(
+            error(
+                &[a(), pad(), b()],
+                &[("a", leaf(1)), ("c", leaf(16_384))],
+                2
+            ),
+            differ("b")
+        );
+        assert_eq!(
+            error(&[a(), b()], &twins, 2),
+            InfoError::NotAligned {
+                path: FilePath::parse("b").unwrap()
+            }
+        );
+        assert!(matches!(
+            error(&[a(), pad(), b()], &twins, 3),
+            InfoError::PieceCount { .. }
+        ));
+    }
+
+    #[test]
+    fn private_is_private_whatever_it_says_but_zero() {
+        let private = |value: &str| {
+            let parts = [
+                "d",
+                "#length",
+                "i0e",
+                "#name",
+                "#a",
+                "#piece length",
+                "i1e",
+                "#pieces",
+                "0:",
+                "#private",
+                value,
+                "#source",
+                "#S",
+                "e",
+            ];
+            parse(bencode(&parts)).unwrap().private
+        };
+        assert!(private("i1e") && private("1:1"));
+        assert!(!private("i0e"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(middle in "[ilde0-9:a]{0,60}", length: i64, piece_length: i64) {
+            let raw = format!("d5:files{middle}6:lengthi{length}e4:name1:a12:piece lengthi{piece_length}e6:pieces0:e");
+            let _any = parse(raw);
+            let raw = format!("d9:file treed1:a{middle}e12:meta versioni2e4:name1:a12:piece lengthi16384ee");
+            let _any = parse(raw);
+        }
+    }
 }

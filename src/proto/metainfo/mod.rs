@@ -5,6 +5,7 @@
 //! | [`path`] | names of files: which are safe |
 //! | [`files`] | the files end to end, and which bytes of which file a piece is |
 //! | [`info`] | the `info` dictionary: read, checked, kept as raw bytes |
+//! | `format` | v1, v2, hybrid |
 //! | `file_list`, `file_tree` | its files as v1 and as v2 list them |
 //! | [`torrent_file`] | the dictionary around it: trackers, web seeds, comment; put together and read |
 //! | [`piece_length`] | how long the pieces of a new torrent are |
@@ -18,6 +19,7 @@ pub mod build;
 mod file_list;
 mod file_tree;
 pub mod files;
+mod format;
 pub mod hash;
 pub mod info;
 pub mod magnet;

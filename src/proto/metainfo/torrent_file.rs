@@ -13,8 +13,8 @@ use super::merkle::{Hash, root_of_layer};
 use super::path::FilePath;
 use super::url::Purpose;
 pub use super::url::Warning;
-use crate::proto::bencode::Encoder;
-use crate::proto::bencode::scan::{self, ScanError, Value};
+use crate::proto::bencode::scan::{self, ScanError};
+use crate::proto::bencode::{Encoder, Value};
 
 /// A torrent file that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,164 @@
+//! Cursors over bencode that was scanned: they borrow, copy nothing and build no tree.
+
+use std::fmt;
+
+use super::scan::byte_string_header;
+
+/// One bencoded value: a cursor on bytes that were scanned. Copying it costs nothing.
+///
+/// Questions of the wrong type are answered `None`, so that a chain of `?` reads a nested field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Value<'a> {
+    raw: &'a [u8],
+}
+
+impl<'a> Value<'a> {
+    /// The caller has scanned `raw`, and it is one whole value.
+    pub(super) const fn of_scanned(raw: &'a [u8]) -> Self {
+        Self { raw }
+    }
+
+    /// The bytes of this value, as they stood in the input.
+    pub const fn raw(self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// The integer, if it is one.
+    pub fn as_integer(self) -> Option<i64> {
+        let digits = self.raw.strip_prefix(b"i")?.strip_suffix(b"e")?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// The byte string's content, if it is one.
+    pub fn as_bytes(self) -> Option<&'a [u8]> {
+        self.raw.first().filter(|first| first.is_ascii_digit())?;
+        let colon = self.raw.iter().position(|byte| *byte == b':')?;
+        self.raw.get(colon.saturating_add(1)..)
+    }
+
+    /// The byte string's content, if it is one and is UTF-8.
+    pub fn as_text(self) -> Option<&'a str> {
+        std::str::from_utf8(self.as_bytes()?).ok()
+    }
+
+    /// The elements in order, if it is a list.
+    pub fn list(self) -> Option<List<'a>> {
+        let rest = self.raw.strip_prefix(b"l")?;
+        Some(List { rest })
+    }
+
+    /// The keys and values in the order of the input, if it is a dictionary.
+    pub fn dict(self) -> Option<Dict<'a>> {
+        let rest = self.raw.strip_prefix(b"d")?;
+        Some(Dict {
+            elements: List { rest },
+        })
+    }
+
+    /// The value at `key`, if it is a dictionary and has the key.
+    ///
+    /// It walks the dictionary: to read many keys of a large one, iterate over [`dict`](Self::dict).
+    pub fn get(self, key: impl AsRef<[u8]>) -> Option<Self> {
+        let key = key.as_ref();
+        self.dict()?
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({})", self.raw.escape_ascii())
+    }
+}
+
+/// The elements of a list, in order.
+#[derive(Clone, Debug)]
+pub struct List<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for List<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        let length = value_length(self.rest)?;
+        let (raw, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(Value { raw })
+    }
+}
+
+/// The keys and values of a dictionary, in the order of the input.
+#[derive(Clone, Debug)]
+pub struct Dict<'a> {
+    elements: List<'a>,
+}
+
+impl<'a> Iterator for Dict<'a> {
+    type Item = (&'a [u8], Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.elements.next()?.as_bytes()?;
+        Some((key, self.elements.next()?))
+    }
+}
+
+/// Bytes in the value that sound bencode begins with; `None` at the end of a list or dictionary.
+fn value_length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0_usize;
+    let mut depth = 0_usize;
+    loop {
+        let rest = bytes.get(at..)?;
+        let step = match rest.first()? {
+            b'i' => rest.iter().position(|byte| *byte == b'e')?.checked_add(1)?,
+            b'l' | b'd' => {
+                depth = depth.checked_add(1)?;
+                1
+            }
+            b'e' => {
+                depth = depth.checked_sub(1)?;
+                1
+            }
+            _ => {
+                let (length, header) = byte_string_header(rest).ok()?;
+                header.checked_add(length)?
+            }
+        };
+        at = at.checked_add(step)?;
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scan::{Limits, strict};
+    use super::*;
+
+    fn root(bytes: &[u8]) -> Value<'_> {
+        strict(bytes, &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn answers_none_where_the_type_is_another() {
+        let value = root(b"i3e");
+        assert!(value.as_bytes().is_none() && value.list().is_none() && value.dict().is_none());
+        assert!(value.get("a").is_none());
+        assert_eq!(root(b"1:3").as_integer(), None);
+        assert_eq!(root(b"0:").as_bytes(), Some(&b""[..]));
+        assert_eq!(root(b"le").list().unwrap().count(), 0);
+        assert_eq!(root(b"de").dict().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn elements_are_their_own_bytes() {
+        let list = root(b"li1e1:xd1:al1:beelee");
+        let raw: Vec<_> = list.list().unwrap().map(Value::raw).collect();
+        assert_eq!(raw, [&b"i1e"[..], b"1:x", b"d1:al1:bee", b"le"]);
+        let dict = root(b"d1:ai1e2:bc1:xe");
+        let pairs: Vec<_> = dict.dict().unwrap().map(|(k, v)| (k, v.raw())).collect();
+        assert_eq!(pairs, [(&b"a"[..], &b"i1e"[..]), (b"bc", b"1:x")]);
+    }
+}
