@@ -31,6 +31,12 @@ impl Uptime {
     pub const fn before(self, seconds: u32) -> Self {
         Self(self.0.saturating_sub(seconds))
     }
+
+    /// The time that the `n` oldest of `times` are not after; `None` where there are no times or `n` is zero.
+    pub fn nth_oldest(mut times: Vec<Self>, n: usize) -> Option<Self> {
+        let last = n.min(times.len()).checked_sub(1)?;
+        Some(*times.select_nth_unstable(last).1)
+    }
 }
 
 impl From<Duration> for Uptime {

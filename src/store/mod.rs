@@ -5,7 +5,7 @@
 
 pub mod accounts;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 pub mod content;
 pub mod files;
 pub mod lock;

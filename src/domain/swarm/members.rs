@@ -257,7 +257,7 @@ impl<A: Address> Members<A> {
     /// Drops the oldest sixteenth of a full vector, so that the search for them is spread over many that enter.
     fn make_room(&mut self, limit: usize, crowd: &Crowd) {
         let quota = (limit / 16).max(1);
-        let Some(latest) = nth_oldest(self.last_seen().collect(), quota) else {
+        let Some(latest) = Uptime::nth_oldest(self.last_seen().collect(), quota) else {
             return;
         };
         // Those strictly older go first; among the equally old it does not matter.
@@ -390,12 +390,6 @@ impl<A: Address> Members<A> {
             at = member.next;
         }
     }
-}
-
-/// The time that `n` of `times` are not after; `None` where there are none.
-pub(super) fn nth_oldest(mut times: Vec<Uptime>, n: usize) -> Option<Uptime> {
-    let last = n.min(times.len()).checked_sub(1)?;
-    Some(*times.select_nth_unstable(last).1)
 }
 
 /// What there is of a network in a swarm.

@@ -1,0 +1,602 @@
+//! Announces and scrapes, answered from memory.
+//!
+//! The swarms are spread over shards, each behind a mutex of its own that is held for microseconds and never over an
+//! await. A swarm belongs to a publication, so both info-hashes of a hybrid torrent (BEP 52) are one swarm. The server's own
+//! seed is in every answer without ever announcing. Only published torrents are tracked.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::domain::publication::PublicationId;
+use crate::domain::swarm::crowd::Crowd;
+use crate::domain::swarm::{Limits, Swarm, Uptime};
+use crate::domain::tally::Tally;
+use crate::proto::id::PeerId;
+use crate::proto::tracker::announce::{
+    AnnounceAnswer, AnnounceRequest, Event, Failure, Peer, Retry, ScrapeAnswer, ScrapeCounts,
+    ScrapeRequest,
+};
+
+/// Many more than there are processors, so that announces seldom wait for each other.
+const SHARDS: usize = 64;
+
+/// Minutes after which a client asks again for a torrent that is not published: it may be by then.
+const RETRY_UNKNOWN: u32 = 60;
+
+/// How the tracker treats peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Seconds between a peer's announces. Each answer adds up to a tenth, so that peers do not come in waves.
+    pub interval: u32,
+    /// Seconds that a peer must wait even where it is out of peers.
+    pub min_interval: u32,
+    /// Seconds that a peer may be late before it is forgotten.
+    pub grace: u32,
+    /// Peers in an answer where the client does not say how many it wants.
+    pub numwant: u32,
+    /// Peers in an answer, at most.
+    pub numwant_max: u32,
+    /// Peers of a torrent, at most, IPv4 and IPv6 each; the oldest make room.
+    pub peers_per_torrent: usize,
+    /// Peers of a torrent at one IPv4 address or in one IPv6 /64, at most; the oldest makes room.
+    pub peers_per_address: usize,
+    /// Torrents that one IPv4 address or one IPv6 /64 may be active in.
+    pub torrents_per_address: u32,
+    /// Peers of all torrents, at most; the oldest make room.
+    pub peers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            interval: 30 * 60,
+            min_interval: 5 * 60,
+            grace: 10 * 60,
+            numwant: 50,
+            numwant_max: 200,
+            peers_per_torrent: 100_000,
+            peers_per_address: 128,
+            torrents_per_address: 20_000,
+            peers: 2_000_000,
+        }
+    }
+}
+
+impl Options {
+    /// What is added to the interval, at most, in seconds.
+    const fn jitter(&self) -> u32 {
+        self.interval / 10
+    }
+
+    /// Seconds of silence after which a peer is gone.
+    const fn lifetime(&self) -> u32 {
+        self.interval
+            .saturating_add(self.jitter())
+            .saturating_add(self.grace)
+    }
+}
+
+/// This server's own seed, as peers can reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddedSeed {
+    /// What it calls itself in handshakes.
+    pub peer_id: PeerId,
+    /// Where it listens; empty where it does not seed.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// A swarm in numbers, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SwarmCounts {
+    /// Peers that have everything, this server among them.
+    pub seeders: u32,
+    /// Peers that lack something.
+    pub leechers: u32,
+    /// Downloads that finished since the torrent was published.
+    pub completed: u64,
+}
+
+/// The tracker of everything in the catalogue. Shared by all transports.
+pub struct Tracker {
+    catalog: Catalog,
+    options: Options,
+    /// When it started, as the clock of its swarms.
+    start: Instant,
+    /// Written by the app when the server's addresses are known or change.
+    embedded: RwLock<EmbeddedSeed>,
+    shards: Box<[Mutex<Shard>]>,
+    shard_keys: RandomState,
+    crowd: Crowd,
+    /// Peers in all shards together. Written under the lock of the shard that changed.
+    peers: AtomicUsize,
+}
+
+/// The swarms of some publications.
+struct Shard {
+    swarms: HashMap<PublicationId, Tracked>,
+    rng: StdRng,
+}
+
+/// A swarm and where its finished downloads are counted.
+struct Tracked {
+    swarm: Swarm,
+    tally: Arc<Tally>,
+}
+
+impl Tracker {
+    /// A tracker without peers, started at `now`. `rng` seeds the generators that choose peers.
+    pub fn new(
+        catalog: Catalog,
+        options: Options,
+        embedded: EmbeddedSeed,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                swarms: HashMap::new(),
+                rng: StdRng::from_rng(rng),
+            })
+        };
+        Self {
+            catalog,
+            options,
+            start: now,
+            embedded: RwLock::new(embedded),
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            shard_keys: RandomState::new(),
+            crowd: Crowd::default(),
+            peers: AtomicUsize::new(0),
+        }
+    }
+
+    /// Says from now on that this server's own seed is elsewhere.
+    pub fn embed(&self, seed: EmbeddedSeed) {
+        *self
+            .embedded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = seed;
+    }
+
+    /// Answers an announce that came from `source`.
+    ///
+    /// # Errors
+    /// [`Failure`] where the torrent is not published here or the address is active in too many.
+    pub fn announce(
+        &self,
+        request: &AnnounceRequest,
+        source: IpAddr,
+        now: Instant,
+    ) -> Result<AnnounceAnswer, Failure> {
+        let source = source.to_canonical();
+        let id = self.catalog.find(&request.info_hash).ok_or_else(|| {
+            Failure::new(
+                "This tracker does not know this torrent. Ask its publisher, or try again later if it is new.",
+            )
+            .retry(Retry::InMinutes(RETRY_UNKNOWN))
+        })?;
+        let mut peers = self.embedded_for(request, source);
+        let mut guard = self.shard(id);
+        let shard = &mut *guard;
+        let jitter = shard.rng.random_range(0..=self.options.jitter());
+        let tracked = shard.swarms.entry(id).or_insert_with(|| Tracked {
+            swarm: Swarm::default(),
+            tally: self.catalog.tally(id),
+        });
+        let before = tracked.swarm.len();
+        let is_finished = tracked
+            .swarm
+            .announce(
+                request,
+                source,
+                self.uptime(now),
+                &self.limits(),
+                &self.crowd,
+            )
+            .map_err(|error| Failure::new(error.to_string()))?;
+        let after = tracked.swarm.len();
+        if is_finished {
+            tracked.tally.add_completed();
+        }
+        let wanted = self.wanted(request).saturating_sub(peers.len());
+        tracked
+            .swarm
+            .choose(request, source, wanted, &mut shard.rng, &mut peers);
+        let counts = tracked.swarm.counts();
+        let downloaded = tracked.tally.counts().completed;
+        self.settle(shard, before, after);
+        drop(guard);
+        Ok(AnnounceAnswer {
+            interval: self.options.interval.saturating_add(jitter),
+            min_interval: Some(self.options.min_interval),
+            complete: Some(counts.complete.saturating_add(self.embedded_count())),
+            incomplete: Some(counts.incomplete),
+            downloaded: Some(downloaded),
+            peers,
+            external_ip: Some(source),
+            warning: None,
+        })
+    }
+
+    /// Answers a scrape. Torrents that are not published here are left out.
+    pub fn scrape(&self, request: &ScrapeRequest) -> ScrapeAnswer {
+        let known = request.info_hashes.iter().filter_map(|info_hash| {
+            let id = self.catalog.find(info_hash)?;
+            Some((*info_hash, self.numbers(id)))
+        });
+        ScrapeAnswer {
+            files: known.collect(),
+            min_request_interval: Some(self.options.min_interval),
+        }
+    }
+
+    /// The swarm of a publication in numbers.
+    pub fn counts(&self, id: PublicationId) -> SwarmCounts {
+        let numbers = self.numbers(id);
+        SwarmCounts {
+            seeders: numbers.complete,
+            leechers: numbers.incomplete,
+            completed: numbers.downloaded,
+        }
+    }
+
+    /// Forgets the peers that fell silent. Called every minute or so.
+    pub fn sweep(&self, now: Instant) {
+        let deadline = self.uptime(now).before(self.options.lifetime());
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let before = shard.len();
+            shard.swarms.retain(|_, tracked| {
+                tracked.swarm.expire(deadline, &self.crowd);
+                !tracked.swarm.is_empty()
+            });
+            self.peers.fetch_sub(before - shard.len(), Relaxed);
+        }
+    }
+
+    /// How many peers there are in all swarms together.
+    pub fn peers(&self) -> usize {
+        self.peers.load(Relaxed)
+    }
+
+    fn numbers(&self, id: PublicationId) -> ScrapeCounts {
+        let swarm = self
+            .shard(id)
+            .swarms
+            .get(&id)
+            .map(|tracked| tracked.swarm.counts());
+        let swarm = swarm.unwrap_or_else(|| Swarm::default().counts());
+        ScrapeCounts {
+            complete: swarm.complete.saturating_add(self.embedded_count()),
+            downloaded: self.catalog.tally(id).counts().completed,
+            ..swarm
+        }
+    }
+
+    fn wanted(&self, request: &AnnounceRequest) -> usize {
+        if request.event == Event::Stopped {
+            return 0;
+        }
+        let wanted = request.numwant.unwrap_or(self.options.numwant);
+        usize::try_from(wanted.min(self.options.numwant_max)).unwrap_or(usize::MAX)
+    }
+
+    /// The addresses of this server's own seed that are of use to a peer, as the beginning of its answer.
+    fn embedded_for(&self, request: &AnnounceRequest, source: IpAddr) -> Vec<Peer> {
+        let wanted = self.wanted(request);
+        let mut peers = Vec::with_capacity(wanted.min(64));
+        if !request.wants_nothing() {
+            let seed = self.embedded.read().unwrap_or_else(PoisonError::into_inner);
+            let addresses = seed
+                .addresses
+                .iter()
+                .filter(|address| source.is_ipv6() || address.is_ipv4());
+            peers.extend(addresses.take(wanted).map(|address| Peer {
+                address: *address,
+                id: Some(seed.peer_id),
+            }));
+        }
+        peers
+    }
+
+    fn embedded_count(&self) -> u32 {
+        let seed = self.embedded.read().unwrap_or_else(PoisonError::into_inner);
+        u32::from(!seed.addresses.is_empty())
+    }
+
+    /// Counts what an announce changed, and makes room where the whole table is over its bound.
+    fn settle(&self, shard: &mut Shard, before: usize, after: usize) {
+        if after <= before {
+            self.peers.fetch_sub(before - after, Relaxed);
+            return;
+        }
+        let peers = self.peers.fetch_add(after - before, Relaxed) + (after - before);
+        if peers > self.options.peers {
+            let evicted = shard.make_room(&self.crowd);
+            self.peers.fetch_sub(evicted, Relaxed);
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            peers: self.options.peers_per_torrent,
+            peers_per_network: self.options.peers_per_address,
+            swarms_per_network: self.options.torrents_per_address,
+        }
+    }
+
+    fn uptime(&self, now: Instant) -> Uptime {
+        now.saturating_duration_since(self.start).into()
+    }
+
+    fn shard(&self, id: PublicationId) -> MutexGuard<'_, Shard> {
+        let [first, ..] = self.shard_keys.hash_one(id).to_le_bytes();
+        lock(&self.shards[usize::from(first) % SHARDS])
+    }
+}
+
+impl Shard {
+    /// How many peers it holds.
+    fn len(&self) -> usize {
+        let swarms = self.swarms.values();
+        swarms.map(|tracked| tracked.swarm.len()).sum()
+    }
+
+    /// Drops the sixteenth of its peers that were silent for longest, at least one; answers how many.
+    fn make_room(&mut self, crowd: &Crowd) -> usize {
+        let swarms = self.swarms.values();
+        let times: Vec<_> = swarms.flat_map(|it| it.swarm.last_seen()).collect();
+        let quota = (times.len() / 16).max(1);
+        let Some(latest) = Uptime::nth_oldest(times, quota) else {
+            return 0;
+        };
+        let mut evicted = 0;
+        // Those strictly older go first; among the equally old it does not matter.
+        for latest in [latest.before(1), latest] {
+            for tracked in self.swarms.values_mut() {
+                evicted += tracked.swarm.evict(latest, quota - evicted, crowd);
+            }
+        }
+        evicted
+    }
+}
+
+/// A panic in another thread leaves at worst a peer too many or too few.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(feature = "sqlite")]
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZeroU16;
+    use std::time::Duration;
+
+    use super::super::tests::{Fixture, START};
+    use super::*;
+    use crate::proto::id::InfoHash;
+
+    fn request(n: u16, info_hash: InfoHash) -> AnnounceRequest {
+        let mut id = *b"-TR3000-............";
+        id[18..].copy_from_slice(&n.to_be_bytes());
+        AnnounceRequest {
+            info_hash,
+            peer_id: id.into(),
+            port: NonZeroU16::new(51413).unwrap(),
+            uploaded: 0,
+            downloaded: 0,
+            left: Some(5),
+            event: Event::Started,
+            numwant: None,
+            key: None,
+        }
+    }
+
+    fn source(n: u16) -> IpAddr {
+        let [high, low] = n.to_be_bytes();
+        Ipv4Addr::new(198, 51, high, low).into()
+    }
+
+    impl Fixture {
+        fn announce(&self, n: u16, request: &AnnounceRequest) -> AnnounceAnswer {
+            self.tracker.announce(request, source(n), *START).unwrap()
+        }
+
+        fn numbers(&self) -> (u32, u32, u64) {
+            let counts = self.tracker.counts(self.id);
+            (counts.seeders, counts.leechers, counts.completed)
+        }
+    }
+
+    #[tokio::test]
+    async fn both_info_hashes_of_a_hybrid_are_one_swarm() {
+        let t = Fixture::new(Options::default()).await;
+        t.announce(1, &request(1, t.v1));
+        let answer = t.announce(2, &request(2, t.v2));
+        assert_eq!(answer.incomplete, Some(2));
+        assert_eq!(answer.peers.len(), 2, "the seed and the other peer");
+        let scraped = t.tracker.scrape(&ScrapeRequest {
+            info_hashes: vec![t.v1, t.v2],
+        });
+        assert!(
+            scraped
+                .files
+                .iter()
+                .all(|(_, counts)| counts.incomplete == 2)
+        );
+    }
+
+    #[tokio::test]
+    async fn the_embedded_seed_comes_first_and_only_to_those_who_want_something() {
+        let t = Fixture::new(Options::default()).await;
+        t.announce(1, &request(1, t.v1));
+        let answer = t.announce(2, &request(2, t.v1));
+        assert_eq!(answer.peers[0].address.to_string(), "203.0.113.5:6881");
+        assert_eq!(answer.complete, Some(1));
+        let seed = AnnounceRequest {
+            left: Some(0),
+            ..request(3, t.v1)
+        };
+        let paused = AnnounceRequest {
+            event: Event::Paused,
+            ..request(4, t.v1)
+        };
+        for (n, wants_nothing) in [(3, seed), (4, paused)] {
+            let answer = t.announce(n, &wants_nothing);
+            let id = (*b"-SW0100-embeddedseed").into();
+            assert!(answer.peers.iter().all(|peer| peer.id != Some(id)));
+            assert_eq!(answer.complete, Some(2), "it is counted all the same");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_embedded_seed_moves_at_run_time() {
+        let t = Fixture::new(Options::default()).await;
+        t.tracker.embed(EmbeddedSeed {
+            peer_id: (*b"-SW0100-embeddedseed").into(),
+            addresses: vec!["192.0.2.9:1".parse().unwrap()],
+        });
+        let answer = t.announce(1, &request(1, t.v1));
+        assert_eq!(answer.peers[0].address.to_string(), "192.0.2.9:1");
+        t.tracker.embed(EmbeddedSeed {
+            peer_id: (*b"-SW0100-embeddedseed").into(),
+            addresses: Vec::new(),
+        });
+        let answer = t.announce(1, &request(1, t.v1));
+        assert_eq!((answer.peers, answer.complete), (vec![], Some(0)));
+    }
+
+    #[tokio::test]
+    async fn numwant_is_fifty_unless_said_and_two_hundred_at_most() {
+        let t = Fixture::new(Options::default()).await;
+        for n in 0..300 {
+            t.announce(n, &request(n, t.v1));
+        }
+        for (numwant, given) in [
+            (None, 50),
+            (Some(0), 0),
+            (Some(3), 3),
+            (Some(u32::MAX), 200),
+        ] {
+            let asker = AnnounceRequest {
+                numwant,
+                ..request(999, t.v1)
+            };
+            assert_eq!(t.announce(999, &asker).peers.len(), given, "{numwant:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn finished_downloads_reach_the_tally() {
+        let t = Fixture::new(Options::default()).await;
+        t.announce(1, &request(1, t.v1));
+        assert_eq!(t.numbers(), (1, 1, 0));
+        let completed = AnnounceRequest {
+            left: Some(0),
+            event: Event::Completed,
+            ..request(1, t.v1)
+        };
+        assert_eq!(t.announce(1, &completed).downloaded, Some(1));
+        t.announce(1, &completed);
+        assert_eq!(t.numbers(), (2, 0, 1));
+        assert_eq!(t.catalog.tally(t.id).counts().completed, 1);
+        let stopped = AnnounceRequest {
+            event: Event::Stopped,
+            ..completed
+        };
+        assert_eq!(t.announce(1, &stopped).peers, []);
+        assert_eq!(t.numbers(), (1, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn claims_give_no_rights_and_overflow_nothing() {
+        let t = Fixture::new(Options::default()).await;
+        let boast = AnnounceRequest {
+            uploaded: u64::MAX,
+            downloaded: u64::MAX,
+            left: Some(u64::MAX),
+            ..request(1, t.v1)
+        };
+        t.announce(1, &boast);
+        t.announce(1, &boast);
+        assert_eq!(t.numbers(), (1, 1, 0));
+    }
+
+    #[tokio::test]
+    async fn silent_peers_are_swept_with_their_swarm() {
+        let options = Options {
+            interval: 100,
+            grace: 10,
+            ..Options::default()
+        };
+        let t = Fixture::new(options).await;
+        t.announce(1, &request(1, t.v1));
+        t.tracker.sweep(*START + Duration::from_mins(2));
+        assert_eq!(t.tracker.peers(), 1, "interval, jitter and grace");
+        t.tracker.sweep(*START + Duration::from_secs(121));
+        assert_eq!((t.tracker.peers(), t.numbers()), (0, (1, 0, 0)));
+        assert!(t.tracker.shard(t.id).swarms.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_whole_table_is_bounded_and_the_oldest_make_room() {
+        let options = Options {
+            peers: 32,
+            ..Options::default()
+        };
+        let t = Fixture::new(options).await;
+        for n in 0..100 {
+            let now = *START + Duration::from_secs(n.into());
+            let request = request(n, t.v1);
+            t.tracker.announce(&request, source(n), now).unwrap();
+            assert!(t.tracker.peers() <= 32);
+            assert_eq!(t.tracker.peers(), t.tracker.shard(t.id).len());
+        }
+        let asker = AnnounceRequest {
+            numwant: Some(200),
+            ..request(99, t.v1)
+        };
+        let answer = t.announce(99, &asker);
+        let oldest = source(60);
+        let others = answer.peers.iter().skip(1);
+        assert!(others.map(|peer| peer.address.ip()).all(|ip| ip > oldest));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_everywhere_is_told_so() {
+        let options = Options {
+            torrents_per_address: 0,
+            ..Options::default()
+        };
+        let t = Fixture::new(options).await;
+        let refused = t.tracker.announce(&request(1, t.v1), source(1), *START);
+        let reason = refused.unwrap_err().reason;
+        assert!(reason.contains("stop some of them"), "{reason}");
+        assert_eq!(t.tracker.peers(), 0);
+    }
+
+    #[tokio::test]
+    async fn intervals_differ_so_that_peers_do_not_come_in_waves() {
+        let t = Fixture::new(Options::default()).await;
+        let intervals: std::collections::BTreeSet<_> = (0..50)
+            .map(|n| t.announce(n, &request(n, t.v1)).interval)
+            .collect();
+        assert!(intervals.len() > 20);
+        assert!(
+            intervals
+                .iter()
+                .all(|interval| (1800..=1980).contains(interval))
+        );
+    }
+}
