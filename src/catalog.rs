@@ -163,9 +163,9 @@ impl Catalog {
             return Ok(());
         }
         self.store.add_counts(&batch).await?;
-        gains
-            .iter()
-            .for_each(|(_, counts, tally)| tally.mark_written(*counts));
+        for (_, counts, tally) in &gains {
+            tally.mark_written(*counts);
+        }
         Ok(())
     }
 

@@ -168,11 +168,11 @@ impl Ingest {
             piece_length: PieceLength::for_total(total_length),
         });
         let id = PublicationId::generate(&mut ambient::rng());
-        let (parts, received) = mpsc::channel(WAITING_PARTS);
+        let (parts, incoming) = mpsc::channel(WAITING_PARTS);
         let content = Arc::clone(&self.content);
         let receiver = self
             .tasks
-            .spawn_blocking(move || receive(&*content, id, plan, received));
+            .spawn_blocking(move || receive(&*content, id, plan, incoming));
         Ok(Upload {
             ingest: self.clone(),
             id,
@@ -434,7 +434,8 @@ impl Options {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use std::path::Path;
 
@@ -449,6 +450,9 @@ mod tests {
     use crate::store::files::{self, FileStore};
     use crate::store::publications::{IndexEntry, Page, PageQuery, PublicationStore};
     use crate::store::sqlite::{self, SqliteStore};
+
+    /// Names and bytes.
+    type Files<'a> = &'a [(&'a str, &'a [u8])];
 
     /// A server's stores in a folder of their own.
     struct Bench {
@@ -488,7 +492,7 @@ mod tests {
 
         async fn upload(
             &self,
-            files: &[(&str, &[u8])],
+            files: Files<'_>,
             details: Details,
         ) -> Result<Publication, IngestError> {
             let total_length = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
@@ -621,7 +625,7 @@ mod tests {
             ..details("")
         };
         let long_name = "x".repeat(256);
-        let cases: [(&[(&str, &[u8])], Details, &str); 18] = [
+        let cases: [(Files, Details, &str); 18] = [
             (&[], details(""), "no file"),
             (
                 &[("a", b""), ("b", b"")],

@@ -74,12 +74,16 @@ impl FileStore {
     /// [`StoreError::Io`] where it cannot be made or opened.
     pub fn open(root: &Path, options: Options) -> Result<Self, StoreError> {
         std::fs::create_dir_all(root)?;
+        let parent = root.canonicalize()?.join("..");
         let root = OwnedFd::from(File::open(root)?);
         match make_folder(&root, STAGING) {
             Ok(()) | Err(Errno::EXIST) => (),
             Err(error) => return Err(to_store_error(error)),
         }
         let staging = open_folder(&root, STAGING).map_err(to_store_error)?;
+        // Content is only as durable as the names of the folders above it.
+        rustix::fs::fsync(&root).map_err(to_store_error)?;
+        File::open(parent)?.sync_all()?;
         let open_files = Cache::new(options.open_files);
         Ok(Self {
             folders: Arc::new(Folders {
