@@ -1,0 +1,29 @@
+"""aria2: exits when it has everything."""
+
+from . import PEER_PORT, Client
+
+
+class Aria2(Client):
+    name = "aria2"
+    program = "aria2c"
+
+    def start(self):
+        self.run(
+            "aria2c",
+            "--no-conf",
+            f"--dir={self.job.folder}",
+            f"--listen-port={PEER_PORT}",
+            "--disable-ipv6=true",
+            "--enable-dht=false",
+            "--enable-dht6=false",
+            "--bt-enable-lpd=false",
+            "--follow-torrent=mem",
+            "--file-allocation=none",
+            "--summary-interval=0",
+            "--seed-time=0",
+            "--bt-stop-timeout=60",
+            self.job.source,
+        )
+
+    def is_done(self):
+        return self.has_exited()

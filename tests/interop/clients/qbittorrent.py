@@ -1,0 +1,44 @@
+"""qBittorrent without a window, driven by its web interface."""
+
+import json
+
+from . import CONTROL_PORT, PEER_PORT, Client
+
+API = f"http://127.0.0.1:{CONTROL_PORT}/api/v2/"
+SETTINGS = f"""\
+[LegalNotice]
+Accepted=true
+[BitTorrent]
+Session\\Port={PEER_PORT}
+Session\\DHTEnabled=false
+Session\\LSDEnabled=false
+Session\\PeXEnabled=false
+[Network]
+PortForwardingEnabled=false
+[Preferences]
+WebUI\\Address=127.0.0.1
+WebUI\\LocalHostAuth=false
+WebUI\\UseUPnP=false
+"""
+COMPLETE = {"uploading", "stalledUP", "queuedUP", "pausedUP", "forcedUP"}
+
+
+class QBittorrent(Client):
+    name = "qBittorrent"
+    program = "qbittorrent-nox"
+
+    def start(self):
+        self.is_added = False
+        configuration = self.job.state / "qBittorrent/config"
+        configuration.mkdir(parents=True)
+        (configuration / "qBittorrent.conf").write_text(SETTINGS)
+        self.run("qbittorrent-nox", f"--profile={self.job.state}", f"--webui-port={CONTROL_PORT}")
+
+    def is_done(self):
+        self.still_runs()
+        if not self.is_added:
+            form = ("--form-string", f"urls={self.job.source}", "--form-string", f"savepath={self.job.folder}")
+            self.is_added = self.control(*form, API + "torrents/add") == "Ok."
+            return False
+        torrents = json.loads(self.control(API + "torrents/info") or "[]")
+        return any(torrent["state"] in COMPLETE and torrent["progress"] == 1 for torrent in torrents)

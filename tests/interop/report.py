@@ -1,0 +1,73 @@
+"""docs/interop.md: every client with its version, and for each way the seconds, or the reason why not."""
+
+from cases import CLIENTS, FORMATS, ClientCase, Way
+from publication import SIZES
+from trial import Outcome
+
+HEAD = """\
+# Interoperability
+
+Made by `tests/interop/run.py`; not edited by hand. Each client runs on a host of its own that reaches the server and
+nothing else, and downloads a folder of {files} files ({sizes} bytes; names with spaces and Unicode). A number is the
+seconds from the start of the client until it says that it is done, with two clients at work on a small machine; the
+name and the SHA-256 of every file agreed. A number in brackets leads to a note below the tables."""
+REVERSE = """\
+## To `sower download`
+
+The .torrent was made by libtorrent; the seed and `sower download` meet at opentracker."""
+
+
+class Notes:
+    """Numbered notes; each is said once."""
+
+    def __init__(self):
+        self._notes = []
+
+    def refer(self, note):
+        """The mark that leads to the note."""
+        if note not in self._notes:
+            self._notes.append(note)
+        return f"({self._notes.index(note) + 1})"
+
+    def __str__(self):
+        return "\n".join(f"{number}. {note}" for number, note in enumerate(self._notes, 1))
+
+
+def page(results):
+    """The whole page, in Markdown."""
+    by_case = {result.case: result for result in results}
+    notes = Notes()
+    parts = [HEAD.format(files=len(SIZES), sizes=", ".join(f"{size:,}" for size in SIZES.values()))]
+    parts.append("\n".join(f"- **{way.value}**: {way.explanation}" for way in Way))
+    for form in FORMATS:
+        parts.append(f"## From Sower: {form} torrents")
+        rows = []
+        for client in sorted(CLIENTS, key=lambda client: client.name.lower()):
+            told = [cell(by_case[ClientCase(client, form, way)], notes) for way in Way]
+            rows.append([name(client, notes), client.version(), *told])
+        parts.append(table(["client", "version", *(way.value for way in Way)], rows))
+    parts.append(REVERSE)
+    reverse = [result for result in results if not isinstance(result.case, ClientCase)]
+    rows = [[it.case.seed.name, it.case.seed.version(), it.case.format, cell(it, notes)] for it in reverse]
+    parts.append(table(["seed", "version", "format", "seconds"], rows))
+    parts += ["## Notes", str(notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def name(client, notes):
+    """The client's name, with a note where it brings less than all files."""
+    if client.makes_empty_files:
+        return client.name
+    return f"{client.name} {notes.refer(f'{client.name} makes no file for a file without bytes; the others agreed.')}"
+
+
+def cell(result, notes):
+    """Seconds, or a dash and the mark of the note that says why."""
+    if result.outcome is Outcome.PASSED:
+        return f"{result.seconds:.0f}"
+    return f"– {notes.refer(f'{result.case.client.name} {result.reason}.')}"
+
+
+def table(head, rows):
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))

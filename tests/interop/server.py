@@ -1,0 +1,70 @@
+"""The server under test, driven by its public contract: command line, environment, JSON API."""
+
+import json
+import time
+from dataclasses import dataclass
+
+PORT = 8080
+START_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """A publication on the server."""
+
+    torrent_url: str
+    magnet: str
+
+
+class Sower:
+    """`sower serve` on a host of the test network."""
+
+    def __init__(self, program, host, state):
+        self._program = program
+        self._host = host
+        self._state = state
+        self.url = f"http://{host.address}:{PORT}"
+        self._environment = {
+            "PATH": "/usr/bin:/bin",
+            "SOWER_LISTEN": f"0.0.0.0:{PORT}",
+            "SOWER_PUBLIC_URL": self.url,
+            "SOWER_DATA_DIR": str(state / "data"),
+        }
+        self.log = state / "log"
+        self._token = None
+
+    def start(self):
+        """Starts it, and comes back when it can serve and we have an account on it."""
+        self._state.mkdir()
+        (self._state / "config.toml").touch()
+        ready = self._state / "ready"
+        command = (*self._command("serve"), "--ready-file", ready)
+        process = self._host.start(*command, log=self.log, env=self._environment)
+        deadline = time.monotonic() + START_SECONDS
+        while not (ready.exists() and ready.read_text().endswith("\n")):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not start: {self.log.read_text()}")
+            time.sleep(0.05)
+        self._run("user", "add", "tester", "--role", "admin", "--password-stdin", input="correct horse battery\n")
+        self._token = self._run("token", "create", "--user", "tester").strip()
+
+    def publish(self, publication, format):
+        """Publishes the files by the JSON API."""
+        name = publication.folder.name
+        fields = ["-F", f"title={name} ({format})", "-F", f"format={format}"]
+        for file in sorted(publication.folder.iterdir()):
+            fields += ["-F", f'files=@"{file}";filename="{name}/{file.name}"']
+        answer = self._host.run(
+            *("curl", "--silent", "--show-error", "--fail-with-body"),
+            *("--header", f"Authorization: Bearer {self._token}"),
+            *fields,
+            f"{self.url}/api/v1/publications",
+        )
+        published = json.loads(answer)
+        return Published(published["torrent_url"], published["magnet"])
+
+    def _command(self, *arguments):
+        return (self._program, "--config", self._state / "config.toml", *arguments)
+
+    def _run(self, *arguments, **options):
+        return self._host.run(*self._command(*arguments), env=self._environment, **options)
