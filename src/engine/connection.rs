@@ -35,6 +35,12 @@ pub(crate) enum Closed {
     /// We are shutting down, or need this peer no longer.
     #[error("the connection is no longer needed")]
     ByUs,
+    /// The peer's blocks made up a piece that is not the torrent's.
+    #[error("the peer sent false data")]
+    Poisoned,
+    /// The peer lets us request and then sends nothing of it.
+    #[error("the peer rejects what it said it would send")]
+    Unhelpful,
     /// The peer left what we sent unread.
     #[error("the peer has not read what it asked for")]
     Unread,
@@ -306,7 +312,10 @@ impl<P: Party> Connection<'_, P> {
 
     /// Reads as much as there is, up to one buffer.
     fn read(&mut self) -> Result<(), Closed> {
-        self.received.reserve(self.read_size);
+        // Blocks are slices of the buffer that they came in, so a buffer is filled before the next is made: else each small read would pin a whole one.
+        if self.received.capacity() - self.received.len() < self.read_size / 8 {
+            self.received.reserve(self.read_size);
+        }
         match self.stream.try_read_buf(&mut self.received) {
             Ok(0) => Err(Closed::ByPeer),
             Ok(_) => Ok(()),

@@ -8,6 +8,7 @@ pub mod accounts;
 pub(crate) mod conformance;
 pub mod content;
 pub mod files;
+pub mod folder;
 pub mod lock;
 pub mod publications;
 #[cfg(feature = "sqlite")]
