@@ -371,7 +371,7 @@ impl Begun {
         let mut missing = count_free(&slots);
         if missing == 0 {
             // A piece of pads alone is found whole when the folder is checked. If it was not, its pads are no zeros, and only a peer can say what they are.
-            slots.iter_mut().for_each(|slot| *slot = Slot::Free);
+            slots.fill_with(|| Slot::Free);
             missing = slots.len();
         }
         Self {
