@@ -171,10 +171,6 @@ swarm_workers = 1
 [network]
 address = "127.0.0.1:{port}"
 """)
-        if not AQUATIC.exists():
-            raise Missing("aquatic_http is not installed: run bench/rivals")
-        # Its io_uring rings want 64 MiB of locked memory for each worker.
-        command = ["prlimit", f"--memlock={256 << 20}", AQUATIC, "-c", config]
-        self.process = arena.start("aquatic_http", command)
+        self.process = arena.start("aquatic_http", [AQUATIC, "-c", config])
         arena.wait(self.process, "it does not listen", lambda: lab.accepts(port))
         self.address, self.pid = f"127.0.0.1:{port}", self.process.pid

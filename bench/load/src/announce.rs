@@ -245,7 +245,8 @@ fn peers_in(body: &[u8]) -> Result<usize> {
             peers = string(value).map(|(peers, _)| peers.len() / 6);
         }
     }
-    ensure!(rest == b"e" && has_interval, wrong());
+    // aquatic_http ends its answers with a line break.
+    ensure!(has_interval && matches!(rest, b"e" | b"e\r\n"), wrong());
     peers.with_context(wrong)
 }
 
@@ -294,6 +295,7 @@ mod tests {
     fn counts_the_peers_of_an_answer() {
         let answer = b"d8:completei1e10:incompletei2e8:intervali1800e5:peers12:abcdefghijkle";
         assert_eq!(peers_in(answer).unwrap(), 2);
+        assert_eq!(peers_in(&[answer, &b"\r\n"[..]].concat()).unwrap(), 2);
     }
 
     #[test]
