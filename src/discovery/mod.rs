@@ -1,0 +1,6 @@
+//! Finding peers elsewhere, for downloads: today by asking outside trackers.
+//!
+//! Whatever is found goes into a bounded channel as plain addresses; who connects to them is not known here.
+
+pub mod announcer;
+mod tiers;
