@@ -1,1 +1,46 @@
-//! Landing soon.
+//! The face over HTTP: pages for people, a JSON API for programs, web seeds for BitTorrent clients.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`router`] | the site's URL map on one page |
+//! | [`state`] | what it stands on, and its bounds |
+//! | [`guard`] | hosts, origins and the headers of every answer |
+//! | [`auth`], [`credentials`], [`backoff`] | who asks: sessions, tokens, passwords |
+//! | [`pages`] | what people see |
+//! | [`api`] | what programs ask |
+//! | [`upload`], [`patience`] | multipart bodies on their way in |
+//! | [`content`], [`body`] | published files on their way out |
+//! | [`torrent`] | torrent files and magnet links, put together when asked for |
+//! | [`links`] | addresses, from `public_url` alone |
+//! | [`error`] | what goes wrong, and which answer it becomes |
+
+mod api;
+mod assets;
+mod auth;
+mod backoff;
+mod body;
+mod content;
+mod credentials;
+mod error;
+mod guard;
+mod health;
+mod links;
+mod pages;
+mod patience;
+mod router;
+mod shelf;
+mod state;
+mod text;
+mod torrent;
+mod upload;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use auth::{Auth, SourceAddress};
+pub use credentials::{ApiToken, HashError, hash_password, hash_secret, is_password, new_token};
+pub use links::{Links, PublicUrlError};
+pub use router::router;
+pub use state::{Options, Parts, WebState};

@@ -1,0 +1,3 @@
+//! What programs ask: the JSON API under `/api/v1/`.
+
+pub(super) mod publications;

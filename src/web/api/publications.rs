@@ -1,0 +1,288 @@
+//! Publications over the JSON API: publish, list, look at one. `CONTRACT.md` of the API: names written here are kept.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRef, Path, Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use http::StatusCode;
+use http::header::LOCATION;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::domain::publication::{Publication, PublishedFile};
+use crate::publish::Ingest;
+use crate::store::publications::{Cursor, MAX_PAGE, PageQuery};
+use crate::tracker::service::Tracker;
+use crate::web::auth::Caller;
+use crate::web::error::WebError;
+use crate::web::links::Links;
+use crate::web::pages::publish::may_not_publish;
+use crate::web::shelf::Shelf;
+use crate::web::state::{Options, WebState};
+use crate::web::text::machine_time;
+use crate::web::torrent::Mint;
+use crate::web::upload;
+
+/// Publications in an answer where nobody says how many.
+const PAGE: u32 = 20;
+
+/// What a publication looks like to programs.
+#[derive(Serialize)]
+struct PublicationJson {
+    id: String,
+    title: String,
+    description: String,
+    state: &'static str,
+    format: &'static str,
+    private: bool,
+    info_hash_v1: Option<String>,
+    info_hash_v2: Option<String>,
+    name: String,
+    total_length: u64,
+    piece_length: u32,
+    file_count: u64,
+    /// Left out in lists: a publication may have a hundred thousand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<FileJson>>,
+    torrent_url: String,
+    magnet: String,
+    page_url: String,
+    publisher: String,
+    created_at: String,
+    published_at: String,
+    swarm: SwarmJson,
+    served: ServedJson,
+}
+
+#[derive(Serialize)]
+struct FileJson {
+    path: String,
+    length: u64,
+    url: String,
+    sha256: String,
+}
+
+#[derive(Serialize)]
+struct SwarmJson {
+    seeders: u64,
+    leechers: u64,
+    completed: u64,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are the API's")]
+struct ServedJson {
+    peer_bytes: u64,
+    web_seed_bytes: u64,
+    file_bytes: u64,
+    /// `null` until what peers gave each other is accounted for.
+    saved_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct PageJson {
+    publications: Vec<PublicationJson>,
+    total: u64,
+    next_cursor: Option<String>,
+}
+
+/// What publications are described from.
+#[derive(Clone)]
+pub(in crate::web) struct Describer {
+    catalog: Catalog,
+    tracker: Arc<Tracker>,
+    links: Arc<Links>,
+    mint: Mint,
+}
+
+impl FromRef<WebState> for Describer {
+    fn from_ref(state: &WebState) -> Self {
+        Self {
+            catalog: state.catalog.clone(),
+            tracker: Arc::clone(&state.tracker),
+            links: Arc::clone(&state.links),
+            mint: Mint::from_ref(state),
+        }
+    }
+}
+
+impl Describer {
+    /// A publication with its files.
+    fn whole(&self, publication: &Publication) -> PublicationJson {
+        let files = publication.files.iter();
+        let files = files.map(|file| self.file(publication, file)).collect();
+        PublicationJson {
+            files: Some(files),
+            ..self.summary(publication, publication.files.len() as u64)
+        }
+    }
+
+    fn summary(&self, publication: &Publication, file_count: u64) -> PublicationJson {
+        let id = publication.id;
+        let counts = self.catalog.tally(id).counts();
+        let swarm = self.tracker.counts(id);
+        PublicationJson {
+            id: id.to_string(),
+            title: publication.title.clone(),
+            description: publication.description.clone(),
+            state: "published",
+            format: publication.format.as_str(),
+            private: publication.private,
+            info_hash_v1: publication.info_hashes.v1().map(|hash| hash.to_string()),
+            info_hash_v2: publication.info_hashes.v2().map(|hash| hash.to_string()),
+            name: publication.name.clone(),
+            total_length: publication.total_length,
+            piece_length: publication.piece_length,
+            file_count,
+            files: None,
+            torrent_url: self.links.torrent(id),
+            magnet: self.mint.magnet(publication),
+            page_url: self.links.page(id),
+            publisher: publication.publisher.clone(),
+            created_at: machine_time(publication.created_at),
+            published_at: machine_time(publication.published_at),
+            swarm: SwarmJson {
+                seeders: swarm.seeders.into(),
+                leechers: swarm.leechers.into(),
+                completed: counts.completed,
+            },
+            served: ServedJson {
+                peer_bytes: counts.peer_bytes,
+                web_seed_bytes: counts.web_seed_bytes,
+                file_bytes: counts.file_bytes,
+                saved_bytes: None,
+            },
+        }
+    }
+
+    fn file(&self, publication: &Publication, file: &PublishedFile) -> FileJson {
+        FileJson {
+            path: file.path.to_string(),
+            length: file.length,
+            url: self.links.file(publication, &file.path),
+            sha256: HEXLOWER.encode(&file.sha256),
+        }
+    }
+}
+
+/// `POST /api/v1/publications`
+pub(in crate::web) async fn publish(
+    State(ingest): State<Ingest>,
+    State(options): State<Arc<Options>>,
+    State(describer): State<Describer>,
+    Caller(caller): Caller,
+    request: Request,
+) -> Result<Response, WebError> {
+    let role = caller.as_ref().map(|account| account.role);
+    if !ingest.options().who.allows(role) {
+        return Err(caller.as_ref().map_or_else(
+            || {
+                WebError::NotLoggedIn(
+                    "Publishing here needs an account. Send \"Authorization: Bearer \" and an API token; `sower token create` makes one.".to_owned(),
+                )
+            },
+            may_not_publish,
+        ));
+    }
+    let publication = upload::receive(&ingest, caller.as_ref(), &options, request).await?;
+    let published = describer.whole(&publication);
+    let location = [(LOCATION, format!("/api/v1/publications/{}", published.id))];
+    Ok((StatusCode::CREATED, location, Json(published)).into_response())
+}
+
+/// Which part of the catalogue to list.
+#[derive(Deserialize)]
+pub(in crate::web) struct Asked {
+    #[serde(default)]
+    q: String,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// `GET /api/v1/publications`
+pub(in crate::web) async fn list(
+    State(catalog): State<Catalog>,
+    State(describer): State<Describer>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, WebError> {
+    let limit = asked.limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(WebError::Invalid(format!(
+            "limit is a number from 1 to {MAX_PAGE}."
+        )));
+    }
+    let found = catalog
+        .store()
+        .page(&PageQuery {
+            text: asked.q.trim().to_owned(),
+            after: read_cursor(asked.cursor.as_deref())?,
+            limit,
+        })
+        .await?;
+    let publications = found
+        .publications
+        .iter()
+        .map(|summary| describer.summary(&summary.publication, summary.file_count))
+        .collect();
+    Ok(Json(PageJson {
+        publications,
+        total: found.total,
+        next_cursor: found.next.map(cursor_text),
+    })
+    .into_response())
+}
+
+/// `GET /api/v1/publications/{id}`
+pub(in crate::web) async fn one(
+    State(shelf): State<Shelf>,
+    State(describer): State<Describer>,
+    Path(id): Path<String>,
+) -> Result<Response, WebError> {
+    let shelved = shelf.find(&id).await?;
+    Ok(Json(describer.whole(&shelved.publication)).into_response())
+}
+
+/// A cursor as it stands in addresses.
+pub(in crate::web) fn cursor_text(cursor: Cursor) -> String {
+    format!("{}-{}", cursor.published_at, cursor.id)
+}
+
+/// Reads a cursor back.
+pub(in crate::web) fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, WebError> {
+    let Some(text) = text else { return Ok(None) };
+    let read = || {
+        let (published_at, id) = text.rsplit_once('-')?;
+        Some(Cursor {
+            published_at: published_at.parse().ok()?,
+            id: id.parse().ok()?,
+        })
+    };
+    read().map(Some).ok_or_else(|| {
+        WebError::Invalid(
+            "The cursor is not one that this server gave. Begin without a cursor.".to_owned(),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_what_it_writes() {
+        let cursor = Cursor {
+            published_at: -5,
+            id: "abcdefghij".parse().unwrap(),
+        };
+        assert_eq!(
+            read_cursor(Some(&cursor_text(cursor))).unwrap(),
+            Some(cursor)
+        );
+        assert_eq!(read_cursor(None).unwrap(), None);
+        for text in ["", "5", "x-abcdefghij", "5-short"] {
+            assert!(read_cursor(Some(text)).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The catalogue: what is published, newest first.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Html;
+use serde::Deserialize;
+
+use super::Frame;
+use crate::catalog::Catalog;
+use crate::domain::account::WhoMayPublish;
+use crate::store::publications::{Page, PageQuery, PublicationSummary};
+use crate::tracker::service::Tracker;
+use crate::web::api::publications::{cursor_text, read_cursor};
+use crate::web::auth::{Auth, Viewer};
+use crate::web::error::{WebError, page as render};
+use crate::web::links::encode_segment;
+use crate::web::text::{counted, day, machine_time, shown, size};
+
+/// Publications on a page.
+const PAGE: u32 = 20;
+
+/// Characters of a description that the list shows.
+const EXCERPT: usize = 180;
+
+#[derive(Template)]
+#[template(path = "browse.html")]
+struct BrowsePage {
+    frame: Frame,
+    query: String,
+    /// How many match, in words.
+    count: String,
+    cards: Vec<Card>,
+    is_first_page: bool,
+    /// The address of the next page.
+    older: Option<String>,
+    /// Whether there is no account yet.
+    awaits_setup: bool,
+}
+
+struct Card {
+    href: String,
+    title: String,
+    publisher: String,
+    excerpt: String,
+    size: String,
+    files: String,
+    seeders: String,
+    day: String,
+    machine_time: String,
+}
+
+/// What part of the catalogue to show.
+#[derive(Deserialize)]
+pub(in crate::web) struct Asked {
+    #[serde(default)]
+    q: String,
+    cursor: Option<String>,
+}
+
+/// `GET /`
+pub(in crate::web) async fn page(
+    State(catalog): State<Catalog>,
+    State(tracker): State<Arc<Tracker>>,
+    State(auth): State<Arc<Auth>>,
+    State(who_may_publish): State<WhoMayPublish>,
+    Viewer(viewer): Viewer,
+    Query(asked): Query<Asked>,
+) -> Result<Html<String>, WebError> {
+    let query = asked.q.trim().to_owned();
+    let found = catalog
+        .store()
+        .page(&PageQuery {
+            text: query.clone(),
+            after: read_cursor(asked.cursor.as_deref())?,
+            limit: PAGE,
+        })
+        .await?;
+    let cards = found
+        .publications
+        .iter()
+        .map(|summary| Card::new(summary, &tracker))
+        .collect();
+    render(&BrowsePage {
+        frame: Frame::new(viewer.as_ref(), who_may_publish),
+        count: counted(found.total, "publication", "publications"),
+        cards,
+        is_first_page: asked.cursor.is_none(),
+        older: older(&query, &found),
+        awaits_setup: auth.is_setup_open(),
+        query,
+    })
+}
+
+fn older(query: &str, found: &Page) -> Option<String> {
+    let cursor = cursor_text(found.next?);
+    Some(if query.is_empty() {
+        format!("/?cursor={cursor}")
+    } else {
+        format!("/?q={}&cursor={cursor}", encode_segment(query))
+    })
+}
+
+impl Card {
+    fn new(summary: &PublicationSummary, tracker: &Tracker) -> Self {
+        let publication = &summary.publication;
+        let seeders = u64::from(tracker.counts(publication.id).seeders);
+        Self {
+            href: format!("/p/{}", publication.id),
+            title: shown(&publication.title),
+            publisher: publication.publisher.clone(),
+            excerpt: excerpt(&publication.description),
+            size: size(publication.total_length),
+            files: counted(summary.file_count, "file", "files"),
+            seeders: counted(seeders, "seeder", "seeders"),
+            day: day(publication.published_at),
+            machine_time: machine_time(publication.published_at),
+        }
+    }
+}
+
+/// The first line of a description, cut at a word where it is long.
+fn excerpt(description: &str) -> String {
+    let line = description
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    let Some((end, _)) = line.char_indices().nth(EXCERPT) else {
+        return line.to_owned();
+    };
+    let cut = line.get(..end).unwrap_or_default();
+    let cut = cut.rsplit_once(' ').map_or(cut, |(words, _)| words);
+    format!("{cut} …")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_one_line_cut_at_a_word() {
+        assert_eq!(excerpt("\n  First line. \nSecond."), "First line.");
+        let long = "ärger ".repeat(60);
+        let excerpt = excerpt(&long);
+        assert!(excerpt.ends_with("ärger …") && excerpt.chars().count() <= EXCERPT + 2);
+        assert_eq!(super::excerpt(""), "");
+    }
+}

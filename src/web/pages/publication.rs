@@ -1,0 +1,212 @@
+//! A publication: its page, its torrent file and its magnet link.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, StatusCode};
+
+use super::Frame;
+use crate::domain::publication::{Publication, PublishedFile};
+use crate::proto::metainfo::info::Format;
+use crate::web::auth::Viewer;
+use crate::web::content::attachment;
+use crate::web::error::{WebError, page as render};
+use crate::web::links::file_path;
+use crate::web::state::WebState;
+use crate::web::text::{counted, day, grouped, machine_time, shown, size};
+use crate::web::torrent::Mint;
+
+/// Files that the page lists; the API and the torrent list all.
+const LISTED_FILES: usize = 1000;
+
+#[derive(Template)]
+#[template(path = "publication.html")]
+struct PublicationPage {
+    frame: Frame,
+    title: String,
+    description: String,
+    publisher: String,
+    day: String,
+    machine_time: String,
+    torrent_href: String,
+    torrent_size: String,
+    magnet: String,
+    /// Where the only file is downloaded directly; `None` for a folder.
+    only_file: Option<FileRow>,
+    size: String,
+    exact_size: String,
+    file_count: String,
+    format: &'static str,
+    is_private: bool,
+    info_hash_v1: Option<String>,
+    info_hash_v2: Option<String>,
+    piece_length: String,
+    announce: String,
+    web_seed: String,
+    folder: Option<String>,
+    files: Vec<FileRow>,
+    unlisted: Option<String>,
+    api_href: String,
+    swarm: SwarmWords,
+    given: GivenWords,
+}
+
+#[derive(Clone)]
+struct FileRow {
+    href: String,
+    path: String,
+    size: String,
+    exact_size: String,
+    sha256: String,
+}
+
+/// Who has the files, in words.
+struct SwarmWords {
+    copies: String,
+    leechers: String,
+    completed: String,
+}
+
+/// What this server has sent of the files.
+struct GivenWords {
+    by_peers: String,
+    by_web_seed: String,
+    directly: String,
+}
+
+/// `GET /p/{id}`, `/p/{id}.torrent` and `/p/{id}.magnet`
+pub(in crate::web) async fn page_or_torrent(
+    State(state): State<WebState>,
+    State(mint): State<Mint>,
+    Viewer(viewer): Viewer,
+    Path(name): Path<String>,
+) -> Result<Response, WebError> {
+    if let Some(id) = name.strip_suffix(".torrent") {
+        return torrent_file(&mint, &state.shelf.find(id).await?.publication).await;
+    }
+    if let Some(id) = name.strip_suffix(".magnet") {
+        return magnet_link(&mint, &state.shelf.find(id).await?.publication);
+    }
+    let shelved = state.shelf.find(&name).await?;
+    let publication = &shelved.publication;
+    let torrent_length = mint.torrent_file(publication).await?.len() as u64;
+    let counts = state.catalog.tally(publication.id).counts();
+    let swarm = state.tracker.counts(publication.id);
+    let frame = Frame::new(viewer.as_ref(), state.who_may_publish);
+    let rows = publication
+        .files
+        .iter()
+        .take(LISTED_FILES)
+        .map(|file| FileRow::new(publication, file));
+    let files: Vec<FileRow> = rows.collect();
+    let page = PublicationPage {
+        frame,
+        title: shown(&publication.title),
+        description: shown(&publication.description),
+        publisher: publication.publisher.clone(),
+        day: day(publication.published_at),
+        machine_time: machine_time(publication.published_at),
+        torrent_href: format!("/p/{}.torrent", publication.id),
+        torrent_size: size(torrent_length),
+        magnet: mint.magnet(publication),
+        only_file: files
+            .first()
+            .filter(|_| publication.files.len() == 1)
+            .cloned(),
+        size: size(publication.total_length),
+        exact_size: grouped(publication.total_length),
+        file_count: counted(publication.files.len() as u64, "file", "files"),
+        format: format_in_words(publication.format),
+        is_private: publication.private,
+        info_hash_v1: publication.info_hashes.v1().map(|hash| hash.to_string()),
+        info_hash_v2: publication.info_hashes.v2().map(|hash| hash.to_string()),
+        piece_length: grouped(publication.piece_length.into()),
+        announce: state.links.announce(),
+        web_seed: state.links.web_seed(publication),
+        folder: (!publication.is_single_file()).then(|| shown(&publication.name)),
+        unlisted: publication
+            .files
+            .len()
+            .checked_sub(LISTED_FILES)
+            .filter(|more| *more > 0)
+            .map(|more| counted(more as u64, "more file", "more files")),
+        api_href: format!("/api/v1/publications/{}", publication.id),
+        files,
+        swarm: SwarmWords {
+            copies: copies_in_words(u64::from(swarm.seeders)),
+            leechers: grouped(u64::from(swarm.leechers)),
+            completed: grouped(counts.completed),
+        },
+        given: GivenWords {
+            by_peers: size(counts.peer_bytes),
+            by_web_seed: size(counts.web_seed_bytes),
+            directly: size(counts.file_bytes),
+        },
+    };
+    Ok(render(&page)?.into_response())
+}
+
+async fn torrent_file(mint: &Mint, publication: &Publication) -> Result<Response, WebError> {
+    let bytes = mint.torrent_file(publication).await?;
+    let name = format!("{}.torrent", publication.name);
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-bittorrent"),
+        ),
+        (CONTENT_DISPOSITION, attachment(&name)),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+fn magnet_link(mint: &Mint, publication: &Publication) -> Result<Response, WebError> {
+    let magnet = mint.magnet(publication);
+    let location =
+        HeaderValue::from_str(&magnet).map_err(|error| WebError::Internal(Box::new(error)))?;
+    // Temporary: the link is today's, as the torrent file is.
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response())
+}
+
+impl FileRow {
+    fn new(publication: &Publication, file: &PublishedFile) -> Self {
+        Self {
+            href: file_path(publication, &file.path),
+            path: shown(&file.path.to_string()),
+            size: size(file.length),
+            exact_size: grouped(file.length),
+            sha256: HEXLOWER.encode(&file.sha256),
+        }
+    }
+}
+
+const fn format_in_words(format: Format) -> &'static str {
+    match format {
+        Format::V1 => "v1, for every client",
+        Format::V2 => "v2, for newer clients",
+        Format::Hybrid => "hybrid, v1 and v2",
+    }
+}
+
+/// Full copies in the swarm, in which this server's own is counted.
+fn copies_in_words(seeders: u64) -> String {
+    match seeders {
+        0 | 1 => "1 full copy: this server’s".to_owned(),
+        copies => format!("{} full copies, this server’s among them", grouped(copies)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_servers_own_copy_is_always_there() {
+        assert_eq!(copies_in_words(0), "1 full copy: this server’s");
+        assert_eq!(
+            copies_in_words(1234),
+            "1,234 full copies, this server’s among them"
+        );
+    }
+}

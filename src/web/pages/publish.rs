@@ -1,0 +1,98 @@
+//! The upload form, and what it sends where no script runs.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Redirect, Response};
+
+use tokio::task::spawn_blocking;
+
+use super::Frame;
+use crate::domain::account::{Account, WhoMayPublish};
+use crate::publish::Ingest;
+use crate::store::content::ContentStore;
+use crate::web::auth::Viewer;
+use crate::web::error::{WebError, page as render};
+use crate::web::state::Options;
+use crate::web::text::{grouped, size};
+use crate::web::upload;
+
+#[derive(Template)]
+#[template(path = "publish.html")]
+struct PublishPage {
+    frame: Frame,
+    /// Bytes that fit, for the script; and in words.
+    room: u64,
+    room_in_words: String,
+    max_files: usize,
+    max_files_in_words: String,
+    max_title: usize,
+}
+
+/// `GET /publish`
+pub(in crate::web) async fn page(
+    State(who_may_publish): State<WhoMayPublish>,
+    State(ingest): State<Ingest>,
+    State(content): State<Arc<dyn ContentStore>>,
+    Viewer(viewer): Viewer,
+) -> Result<Response, WebError> {
+    if let Err(refusal) = check_permission(viewer.as_ref(), who_may_publish) {
+        return refusal.map_or_else(|| Ok(log_in_first()), Err);
+    }
+    let rules = ingest.options();
+    let room = spawn_blocking(move || content.free_bytes())
+        .await
+        .map_err(|error| WebError::Internal(Box::new(error)))??;
+    let room = match rules.max_bytes {
+        0 => room,
+        limit => room.min(limit),
+    };
+    let form = PublishPage {
+        frame: Frame::new(viewer.as_ref(), who_may_publish),
+        room,
+        room_in_words: size(room),
+        max_files: rules.max_files,
+        max_files_in_words: grouped(rules.max_files as u64),
+        max_title: rules.max_title_length,
+    };
+    Ok(render(&form)?.into_response())
+}
+
+/// `POST /publish`
+pub(in crate::web) async fn publish(
+    State(who_may_publish): State<WhoMayPublish>,
+    State(ingest): State<Ingest>,
+    State(options): State<Arc<Options>>,
+    Viewer(viewer): Viewer,
+    request: Request,
+) -> Result<Response, WebError> {
+    if let Err(refusal) = check_permission(viewer.as_ref(), who_may_publish) {
+        return refusal.map_or_else(|| Ok(log_in_first()), Err);
+    }
+    let publication = upload::receive(&ingest, viewer.as_ref(), &options, request).await?;
+    Ok(Redirect::to(&format!("/p/{}", publication.id)).into_response())
+}
+
+/// Whether the viewer may publish; if not, the refusal, or `None` where logging in may help.
+fn check_permission(
+    viewer: Option<&Account>,
+    who_may_publish: WhoMayPublish,
+) -> Result<(), Option<WebError>> {
+    if who_may_publish.allows(viewer.map(|account| account.role)) {
+        return Ok(());
+    }
+    Err(viewer.map(may_not_publish))
+}
+
+/// Why an account may not publish: its role, and which one may.
+pub(in crate::web) fn may_not_publish(account: &Account) -> WebError {
+    WebError::Forbidden(format!(
+        "Your account {} has the role {}, and on this server only administrators publish. Ask one of them.",
+        account.name, account.role
+    ))
+}
+
+fn log_in_first() -> Response {
+    Redirect::to("/login?next=/publish").into_response()
+}

@@ -1,0 +1,91 @@
+//! The site's URL map on one page.
+//!
+//! `/announce` and `/scrape` never come here: the app answers them before. What comes here passes, from the outside in: headers that every
+//! answer carries, errors made readable, panics caught, the host and the origin checked. Web seeds pass none of it: they answer
+//! under any name, for torrents carry their address for ever, and their path is kept lean.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state, map_request_with_state};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::error::WebError;
+use super::guard::{self, Names};
+use super::patience::{Limits, hold_to_pace};
+use super::state::WebState;
+use super::{api, assets, content, error, health, pages};
+
+/// Bytes in a form without files, at most.
+const MAX_FORM: usize = 16 * 1024;
+
+/// Everything that this server answers over HTTP, but for the tracker.
+pub fn router(state: WebState) -> Router {
+    let forms = Router::new()
+        .route(
+            "/login",
+            get(pages::account::login_page).post(pages::account::log_in),
+        )
+        .route("/logout", post(pages::account::log_out))
+        .route(
+            "/setup",
+            get(pages::account::setup_page).post(pages::account::set_up),
+        )
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(map_request_with_state(form_limits(&state), hold_to_pace));
+
+    let mut site = Router::new()
+        .route("/", get(pages::browse::page))
+        .route(
+            "/publish",
+            get(pages::publish::page).post(pages::publish::publish),
+        )
+        // A publication's page, `{id}.torrent` and `{id}.magnet`.
+        .route("/p/{name}", get(pages::publication::page_or_torrent))
+        .route("/files/{id}/{*path}", get(content::file))
+        .route("/static/{name}", get(assets::asset))
+        .route("/favicon.ico", get(assets::favicon))
+        .route("/robots.txt", get(assets::robots))
+        .route(
+            "/api/v1/publications",
+            get(api::publications::list).post(api::publications::publish),
+        )
+        .route("/api/v1/publications/{id}", get(api::publications::one))
+        .merge(forms)
+        .fallback(nothing_here)
+        .layer(guard::csrf_layer(&state.links))
+        .layer(from_fn_with_state(
+            Names::new(&state.links, &state.options.hosts),
+            guard::check_host,
+        ))
+        .layer(CatchPanicLayer::custom(error::answer_panic))
+        .layer(from_fn(error::render))
+        // Supervisors ask under any name, and want few words.
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready));
+    for layer in guard::security_headers() {
+        site = site.layer(layer);
+    }
+
+    Router::new()
+        .route(
+            "/web-seed/{id}/{*path}",
+            get(content::web_seed).options(content::web_seed_preflight),
+        )
+        .merge(site)
+        .with_state(state)
+}
+
+fn form_limits(state: &WebState) -> Limits {
+    Limits {
+        patience: Duration::from_secs(state.options.body_timeout),
+        bytes_per_second: state.options.min_body_rate,
+        bytes: MAX_FORM as u64,
+    }
+}
+
+async fn nothing_here() -> WebError {
+    WebError::NotFound("There is nothing at this address. It may have been mistyped.".to_owned())
+}

@@ -1,0 +1,121 @@
+//! Publications kept at hand for HTTP: a bounded cache over the store, and the way from a path in an address to a file.
+//!
+//! A publication's content never changes, so what is kept here never goes stale.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+use super::error::WebError;
+use crate::catalog::Catalog;
+use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::store::StoreError;
+
+/// Bytes that a file of a publication takes in memory, beside its path: an estimate for the cache's bound.
+const FILE_OVERHEAD: usize = 160;
+
+/// A publication, with its files found by path.
+#[derive(Debug)]
+pub(super) struct Shelved {
+    pub(super) publication: Publication,
+    /// The place in `publication.files` of each path as addresses have it: with the torrent's name in front.
+    places: HashMap<String, usize>,
+}
+
+impl Shelved {
+    pub(super) fn new(publication: Publication) -> Self {
+        let is_single = publication.is_single_file();
+        let places = publication.files.iter().enumerate().map(|(place, file)| {
+            let path = if is_single {
+                publication.name.clone()
+            } else {
+                format!("{}/{}", publication.name, file.path)
+            };
+            (path, place)
+        });
+        Self {
+            places: places.collect(),
+            publication,
+        }
+    }
+
+    /// The file at a path as addresses have it, and its place among the publication's files.
+    pub(super) fn find(&self, path: &str) -> Option<(usize, &PublishedFile)> {
+        let place = *self.places.get(path)?;
+        Some((place, self.publication.files.get(place)?))
+    }
+
+    fn weight(&self) -> u32 {
+        let files = self.publication.files.iter();
+        let paths: usize = files
+            .map(|file| FILE_OVERHEAD + 3 * file.path.to_string().len())
+            .sum();
+        u32::try_from(paths + self.publication.description.len() + 1024).unwrap_or(u32::MAX)
+    }
+}
+
+/// The publications that were asked for lately. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Shelf {
+    catalog: Catalog,
+    shelved: Cache<PublicationId, Arc<Shelved>>,
+}
+
+impl Shelf {
+    /// A shelf that holds publications of `catalog`, `bytes` of them at most.
+    pub(super) fn new(catalog: Catalog, bytes: u64) -> Self {
+        let shelved = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|_, shelved: &Arc<Shelved>| shelved.weight())
+            .build();
+        Self { catalog, shelved }
+    }
+
+    /// A publication, by its id as it stands in an address.
+    ///
+    /// # Errors
+    /// [`WebError::NotFound`] where there is none; whatever the store fails with.
+    pub(super) async fn find(&self, id: &str) -> Result<Arc<Shelved>, WebError> {
+        let Ok(id) = id.parse() else {
+            return Err(WebError::no_publication());
+        };
+        self.get(id).await?.ok_or_else(WebError::no_publication)
+    }
+
+    async fn get(&self, id: PublicationId) -> Result<Option<Arc<Shelved>>, StoreError> {
+        if let Some(shelved) = self.shelved.get(&id).await {
+            return Ok(Some(shelved));
+        }
+        let Some(publication) = self.catalog.store().publication(id).await? else {
+            return Ok(None);
+        };
+        let shelved = Arc::new(Shelved::new(publication));
+        self.shelved.insert(id, Arc::clone(&shelved)).await;
+        Ok(Some(shelved))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::testing::{folder, single_file};
+
+    #[test]
+    fn paths_begin_with_the_torrents_name() {
+        let shelved = Shelved::new(folder("box", &[("a.txt", 1), ("box/a.txt", 2)]));
+        let length = |path| shelved.find(path).map(|(place, file)| (place, file.length));
+        assert_eq!(length("box/a.txt"), Some((0, 1)));
+        assert_eq!(length("box/box/a.txt"), Some((1, 2)));
+        for path in ["a.txt", "box", "box/", "Box/a.txt", "../box/a.txt"] {
+            assert_eq!(length(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_single_file_is_the_name_itself() {
+        let shelved = Shelved::new(single_file("a.iso", 7));
+        assert!(shelved.find("a.iso").is_some());
+        assert!(shelved.find("a.iso/a.iso").is_none());
+    }
+}

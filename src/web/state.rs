@@ -1,0 +1,113 @@
+//! What the web face stands on, handed in by the app, and what bounds it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::auth::Auth;
+use super::content::Content;
+use super::links::Links;
+use super::shelf::Shelf;
+use crate::catalog::Catalog;
+use crate::domain::account::WhoMayPublish;
+use crate::publish::Ingest;
+use crate::reader::Reader;
+use crate::store::content::ContentStore;
+use crate::tracker::service::Tracker;
+
+/// The bounds of the web face.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Names by which the server may be asked for, besides the host of `public_url`, IP addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// Seconds that a sender may pause in the middle of a request.
+    pub body_timeout: u64,
+    /// Bytes a second that a sender has to keep up over longer times.
+    pub min_body_rate: u64,
+    /// Seconds that somebody stays logged in.
+    pub session_lifetime: u64,
+    /// Seconds to wait after many wrong passwords, at most.
+    pub longest_login_wait: u64,
+    /// Bytes of publications to keep at hand for pages and downloads.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            body_timeout: 60,
+            min_body_rate: 1024,
+            session_lifetime: 30 * 24 * 60 * 60,
+            longest_login_wait: 300,
+            cache_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the app builds the web face from.
+pub struct Parts {
+    /// The published torrents.
+    pub catalog: Catalog,
+    /// Reads published bytes.
+    pub reader: Reader,
+    /// Keeps them, and knows how much room is left.
+    pub content: Arc<dyn ContentStore>,
+    /// Takes uploads.
+    pub ingest: Ingest,
+    /// Knows the swarms.
+    pub tracker: Arc<Tracker>,
+    /// Knows who asks.
+    pub auth: Arc<Auth>,
+    /// Makes addresses.
+    pub links: Arc<Links>,
+    /// Where the embedded seed listens, for magnet links (`x.pe`).
+    pub peers: Arc<[SocketAddr]>,
+    /// Cancelled when the server begins to stop: then it is no longer ready.
+    pub shutdown: CancellationToken,
+    /// The bounds.
+    pub options: Arc<Options>,
+}
+
+/// What handlers take their pieces from. Cheap to clone.
+#[derive(Clone, FromRef)]
+pub struct WebState {
+    pub(super) catalog: Catalog,
+    pub(super) ingest: Ingest,
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) auth: Arc<Auth>,
+    pub(super) links: Arc<Links>,
+    pub(super) who_may_publish: WhoMayPublish,
+    pub(super) peers: Arc<[SocketAddr]>,
+    pub(super) shutdown: CancellationToken,
+    pub(super) options: Arc<Options>,
+    pub(super) shelf: Shelf,
+    pub(super) content: Content,
+    pub(super) content_store: Arc<dyn ContentStore>,
+}
+
+impl WebState {
+    /// Lays the parts side by side.
+    pub fn new(parts: Parts) -> Self {
+        let shelf = Shelf::new(parts.catalog.clone(), parts.options.cache_bytes);
+        let content = Content::new(parts.catalog.clone(), shelf.clone(), parts.reader);
+        Self {
+            catalog: parts.catalog,
+            tracker: parts.tracker,
+            auth: parts.auth,
+            links: parts.links,
+            who_may_publish: parts.ingest.options().who,
+            peers: parts.peers,
+            ingest: parts.ingest,
+            shutdown: parts.shutdown,
+            options: parts.options,
+            shelf,
+            content,
+            content_store: parts.content,
+        }
+    }
+}
