@@ -26,7 +26,7 @@ class Sower:
         self.url = f"http://{host.address}:{PORT}"
         self._environment = {
             "PATH": "/usr/bin:/bin",
-            "SOWER_LISTEN": f"0.0.0.0:{PORT}",
+            "SOWER_LISTEN": f"[::]:{PORT}",
             "SOWER_PUBLIC_URL": self.url,
             "SOWER_DATA_DIR": str(state / "data"),
         }
