@@ -384,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn keeps_content_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
-        conformance::content(&store(&folder)).await;
+        conformance::content::check(&store(&folder)).await;
     }
 
     #[tokio::test]

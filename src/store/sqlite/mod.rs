@@ -203,13 +203,13 @@ mod tests {
     #[tokio::test]
     async fn keeps_publications_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
-        conformance::publications(&open(&folder).await.unwrap()).await;
+        conformance::publications::check(&open(&folder).await.unwrap()).await;
     }
 
     #[tokio::test]
     async fn keeps_accounts_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
-        conformance::accounts(&open(&folder).await.unwrap()).await;
+        conformance::accounts::check(&open(&folder).await.unwrap()).await;
     }
 
     #[tokio::test]

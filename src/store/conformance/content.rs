@@ -1,0 +1,139 @@
+//! The suite for content.
+
+use std::io::{IoSliceMut, Read};
+use std::sync::Arc;
+
+use crate::domain::publication::PublicationId;
+use crate::store::StoreError;
+use crate::store::content::{ContentFile, ContentStore, Sealed};
+
+/// Runs the suite.
+pub(crate) async fn check(store: &dyn ContentStore) {
+    let first = "aaaaaaaaaa".parse().unwrap();
+    sealed_content_is_what_was_written(store, first).await;
+    refuses_a_second_upload_of_one_id(store, first);
+    reads_are_exact_or_fail(&*store.open(first, 1).await.unwrap().unwrap()).await;
+    content_is_unclaimed_until_it_is_claimed(store, first).await;
+    an_upload_that_is_dropped_leaves_nothing(store).await;
+    what_a_crash_left_staged_can_be_discarded(store).await;
+    removed_content_is_gone(store, first).await;
+}
+
+async fn sealed_content_is_what_was_written(store: &dyn ContentStore, id: PublicationId) {
+    assert!(store.open(id, 0).await.unwrap().is_none());
+    let mut staging = store.stage(id).unwrap();
+    assert!(staging.write(b"before any file").is_err());
+    assert_eq!(staging.begin_file().unwrap(), 0);
+    assert_eq!(staging.begin_file().unwrap(), 1);
+    for part in bytes_of_file_one().chunks(999) {
+        staging.write(part).unwrap();
+    }
+    assert_eq!(staging.begin_file().unwrap(), 2);
+    staging.write(b"last").unwrap();
+
+    let mut again = Vec::new();
+    let mut reader = staging.reopen(1).unwrap();
+    reader.read_to_end(&mut again).unwrap();
+    assert_eq!(again, bytes_of_file_one());
+
+    assert!(store.open(id, 1).await.unwrap().is_none());
+    assert_eq!(store.sealed().await.unwrap(), []);
+    staging.seal().unwrap();
+    for (number, expected) in [(0, vec![]), (1, bytes_of_file_one()), (2, b"last".to_vec())] {
+        let file = store.open(id, number).await.unwrap().unwrap();
+        assert_eq!(file.length(), expected.len() as u64);
+        assert_eq!(file.read(0, expected.len()).await.unwrap(), expected);
+    }
+    assert!(store.open(id, 3).await.unwrap().is_none());
+}
+
+fn refuses_a_second_upload_of_one_id(store: &dyn ContentStore, sealed: PublicationId) {
+    let uploading = "bbbbbbbbbb".parse().unwrap();
+    let upload = store.stage(uploading).unwrap();
+    for id in [sealed, uploading] {
+        let refusal = store.stage(id).err().unwrap();
+        assert!(matches!(refusal, StoreError::Conflict(_)), "{refusal:?}");
+    }
+    drop(upload);
+    drop(store.stage(uploading).unwrap());
+}
+
+async fn reads_are_exact_or_fail(file: &dyn ContentFile) {
+    let expected = bytes_of_file_one();
+    let length = file.length();
+    for (offset, amount) in [(0, 1), (5, 70_000), (199_999, 1), (200_000, 0)] {
+        let end = offset + amount;
+        let bytes = file.read(offset as u64, amount).await.unwrap();
+        assert_eq!(bytes, expected[offset..end]);
+
+        // What was just read is in memory, where the store can tell at all.
+        let (mut head, mut tail) = (vec![0; amount / 3], vec![0; amount - amount / 3]);
+        let mut buffers = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+        if file.try_read(offset as u64, &mut buffers).unwrap() {
+            head.append(&mut tail);
+            assert_eq!(head, expected[offset..end]);
+        }
+    }
+    for (offset, amount) in [
+        (length, 1),
+        (length - 1, 2),
+        (u64::MAX, 1),
+        (0, usize::MAX),
+        (1, usize::MAX),
+    ] {
+        let error = file.read(offset, amount).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+    let mut buffer = [0; 2];
+    let mut past_the_end = [IoSliceMut::new(&mut buffer)];
+    assert!(file.try_read(length - 1, &mut past_the_end).is_err());
+}
+
+async fn content_is_unclaimed_until_it_is_claimed(store: &dyn ContentStore, id: PublicationId) {
+    for is_claimed in [false, true] {
+        assert_eq!(store.sealed().await.unwrap(), [Sealed { id, is_claimed }]);
+        store.claim(id).await.unwrap();
+    }
+    store.claim("zzzzzzzzzz".parse().unwrap()).await.unwrap();
+}
+
+async fn an_upload_that_is_dropped_leaves_nothing(store: &dyn ContentStore) {
+    let id = "cccccccccc".parse().unwrap();
+    let before = store.sealed().await.unwrap();
+    let mut staging = store.stage(id).unwrap();
+    staging.begin_file().unwrap();
+    staging.write(b"half of it").unwrap();
+    drop(staging);
+    assert_eq!(store.sealed().await.unwrap(), before);
+    assert!(store.open(id, 0).await.unwrap().is_none());
+    drop(store.stage(id).unwrap());
+}
+
+async fn what_a_crash_left_staged_can_be_discarded(store: &dyn ContentStore) {
+    let id = "dddddddddd".parse().unwrap();
+    let mut staging = store.stage(id).unwrap();
+    staging.begin_file().unwrap();
+    staging.write(b"half of it").unwrap();
+    // A crash runs no destructor.
+    std::mem::forget(staging);
+    assert!(store.stage(id).is_err());
+    store.discard_stagings().await.unwrap();
+    drop(store.stage(id).unwrap());
+}
+
+async fn removed_content_is_gone(store: &dyn ContentStore, id: PublicationId) {
+    let reader: Arc<dyn ContentFile> = store.open(id, 2).await.unwrap().unwrap();
+    store.remove(id).await.unwrap();
+    store.remove(id).await.unwrap();
+    assert_eq!(reader.length(), 4);
+    for number in 0..3 {
+        assert!(store.open(id, number).await.unwrap().is_none());
+    }
+    assert_eq!(store.sealed().await.unwrap(), []);
+    drop(store.stage(id).unwrap());
+}
+
+/// Bytes in which no two blocks are alike.
+fn bytes_of_file_one() -> Vec<u8> {
+    (0_u32..50_000).flat_map(u32::to_le_bytes).collect()
+}

@@ -1,0 +1,10 @@
+//! What every adapter of a store must do, one suite a port. An adapter's tests run the suite on an empty store of its own.
+
+#[cfg(feature = "sqlite")]
+pub(crate) mod accounts;
+pub(crate) mod content;
+#[cfg(feature = "sqlite")]
+pub(crate) mod publications;
+
+#[cfg(feature = "sqlite")]
+pub(crate) use publications::example;

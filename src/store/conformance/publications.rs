@@ -1,0 +1,227 @@
+//! The suite for publications.
+
+use bytes::Bytes;
+
+use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::domain::tally::Counts;
+use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
+use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::path::FilePath;
+use crate::store::StoreError;
+use crate::store::publications::{IndexEntry, PageQuery, PublicationStore, StoredMetainfo};
+
+/// A publication of two files, published at `published_at` and unlike every other example in id and info-hash.
+pub(crate) fn example(id: &str, published_at: i64) -> (Publication, StoredMetainfo) {
+    let info = format!("d4:name10:{id}e");
+    let publication = Publication {
+        id: id.parse().unwrap(),
+        title: format!("Title of {id}"),
+        description: "Two files — très jolis".to_owned(),
+        format: Format::V1,
+        private: false,
+        name: "folder".to_owned(),
+        info_hashes: InfoHashes::V1(InfoHash::of_v1(info.as_bytes())),
+        piece_length: 16_384,
+        total_length: 5_000_000_001,
+        files: vec![
+            PublishedFile {
+                path: FilePath::parse("sub/日本語 1.bin").unwrap(),
+                length: 5_000_000_000,
+                sha256: [1; 32],
+                stored_as: 1,
+            },
+            PublishedFile {
+                path: FilePath::parse("a \"quoted\" name").unwrap(),
+                length: 1,
+                sha256: [0xfe; 32],
+                stored_as: 0,
+            },
+        ],
+        publisher: "ada".to_owned(),
+        created_at: published_at - 1,
+        published_at,
+    };
+    let metainfo = StoredMetainfo {
+        info: Bytes::from(info),
+        piece_layers: Bytes::new(),
+    };
+    (publication, metainfo)
+}
+
+/// Runs the suite.
+pub(crate) async fn check(store: &dyn PublicationStore) {
+    gives_back_what_was_inserted(store).await;
+    gives_back_every_format(store).await;
+    refuses_a_second_of_the_same_id_or_info_hash(store).await;
+    adds_counts_up(store).await;
+    shows_pages_newest_first(store).await;
+    finds_words_wherever_they_stand(store).await;
+}
+
+async fn gives_back_what_was_inserted(store: &dyn PublicationStore) {
+    let (publication, metainfo) = example("aaaaaaaaaa", 1_000);
+    let id = publication.id;
+    assert_eq!(store.publication(id).await.unwrap(), None);
+    assert_eq!(store.metainfo(id).await.unwrap(), None);
+    store.insert(&publication, &metainfo).await.unwrap();
+    assert_eq!(
+        store.publication(id).await.unwrap().as_ref(),
+        Some(&publication)
+    );
+    assert_eq!(store.metainfo(id).await.unwrap(), Some(metainfo));
+    let entry = IndexEntry {
+        id,
+        info_hashes: publication.info_hashes,
+    };
+    assert_eq!(store.index().await.unwrap(), [entry]);
+}
+
+async fn gives_back_every_format(store: &dyn PublicationStore) {
+    let (mut hybrid, mut metainfo) = example("hhhhhhhhhh", 900);
+    metainfo.piece_layers = Bytes::from_static(b"d0:0:e");
+    hybrid.format = Format::Hybrid;
+    hybrid.private = true;
+    hybrid.info_hashes = InfoHashes::Hybrid(
+        InfoHash::of_v1(b"hybrid"),
+        InfoHashV2::of_v2(&metainfo.info),
+    );
+    let (mut v2, _) = example("vvvvvvvvvv", 800);
+    v2.format = Format::V2;
+    v2.info_hashes = InfoHashes::V2(InfoHashV2::of_v2(b"v2"));
+    for publication in [hybrid, v2] {
+        store.insert(&publication, &metainfo).await.unwrap();
+        assert_eq!(
+            store.metainfo(publication.id).await.unwrap().as_ref(),
+            Some(&metainfo)
+        );
+        let kept = store.publication(publication.id).await.unwrap();
+        assert_eq!(kept, Some(publication));
+    }
+}
+
+async fn refuses_a_second_of_the_same_id_or_info_hash(store: &dyn PublicationStore) {
+    let before = store.index().await.unwrap().len();
+    let (taken, _) = example("aaaaaaaaaa", 1_000);
+    let (other, metainfo) = example("bbbbbbbbbb", 1_000);
+    let same_id = Publication {
+        id: taken.id,
+        ..other.clone()
+    };
+    let same_content = Publication {
+        info_hashes: taken.info_hashes,
+        ..other.clone()
+    };
+    for twin in [same_id, same_content] {
+        let refusal = store.insert(&twin, &metainfo).await.unwrap_err();
+        assert!(matches!(refusal, StoreError::Conflict(_)), "{refusal:?}");
+    }
+    assert_eq!(store.publication(other.id).await.unwrap(), None);
+    assert_eq!(store.metainfo(other.id).await.unwrap(), None);
+    assert_eq!(store.index().await.unwrap().len(), before);
+}
+
+async fn adds_counts_up(store: &dyn PublicationStore) {
+    let known: PublicationId = "aaaaaaaaaa".parse().unwrap();
+    let unknown: PublicationId = "zzzzzzzzzz".parse().unwrap();
+    let gains = Counts {
+        completed: 1,
+        peer_bytes: 2,
+        web_seed_bytes: 3,
+        file_bytes: 1 << 40,
+    };
+    assert_eq!(store.counts().await.unwrap(), []);
+    store.add_counts(&[]).await.unwrap();
+    for _ in 0..2 {
+        store
+            .add_counts(&[(unknown, gains), (known, gains)])
+            .await
+            .unwrap();
+    }
+    let twice = Counts {
+        completed: 2,
+        peer_bytes: 4,
+        web_seed_bytes: 6,
+        file_bytes: 1 << 41,
+    };
+    assert_eq!(store.counts().await.unwrap(), [(known, twice)]);
+}
+
+async fn shows_pages_newest_first(store: &dyn PublicationStore) {
+    // Two of the same second: the id decides.
+    for (id, published_at) in [
+        ("caaaaaaaaa", 3_000),
+        ("daaaaaaaaa", 2_000),
+        ("eaaaaaaaaa", 2_000),
+    ] {
+        let (publication, metainfo) = example(id, published_at);
+        store.insert(&publication, &metainfo).await.unwrap();
+    }
+    let mut query = PageQuery {
+        limit: 2,
+        ..PageQuery::default()
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = store.page(&query).await.unwrap();
+        assert_eq!(page.total, 6);
+        for summary in &page.publications {
+            assert_eq!(summary.file_count, 2);
+            assert!(summary.publication.files.is_empty());
+            seen.push(summary.publication.id.to_string());
+        }
+        let Some(next) = page.next else { break };
+        assert_eq!(page.publications.len(), 2);
+        query.after = Some(next);
+    }
+    assert_eq!(
+        seen,
+        [
+            "caaaaaaaaa",
+            "eaaaaaaaaa",
+            "daaaaaaaaa",
+            "aaaaaaaaaa",
+            "hhhhhhhhhh",
+            "vvvvvvvvvv"
+        ]
+    );
+    // A limit out of bounds is moved to the nearer end.
+    query.after = None;
+    for (limit, expected) in [(0, 1), (u32::MAX, 6)] {
+        query.limit = limit;
+        let page = store.page(&query).await.unwrap();
+        assert_eq!(page.publications.len(), expected);
+    }
+}
+
+async fn finds_words_wherever_they_stand(store: &dyn PublicationStore) {
+    let (mut percent, metainfo) = example("paaaaaaaaa", 10);
+    percent.title = "100%_sure \\o/".to_owned();
+    percent.name = "debian-13.iso".to_owned();
+    percent.description = "An installer".to_owned();
+    store.insert(&percent, &metainfo).await.unwrap();
+    for (text, expected) in [
+        ("debian", 1),
+        ("DEBIAN installer", 1),
+        ("  installer   sure ", 1),
+        ("debian folder", 0),
+        ("%", 1),
+        ("0%_s", 1),
+        ("_", 1),
+        ("\\", 1),
+        ("'; DROP TABLE publication", 0),
+        ("title of", 6),
+        ("très", 6),
+        (&"title ".repeat(10_000), 6),
+        (&"x".repeat(100_000), 0),
+    ] {
+        let query = PageQuery {
+            text: text.to_owned(),
+            after: None,
+            limit: 100,
+        };
+        let page = store.page(&query).await.unwrap();
+        let excerpt: String = text.chars().take(40).collect();
+        assert_eq!(page.total, expected, "{excerpt:?}");
+        assert_eq!(page.publications.len() as u64, expected, "{excerpt:?}");
+    }
+}
