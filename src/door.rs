@@ -29,6 +29,8 @@ const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Seconds in which a connection must say its first byte.
     pub first_byte_timeout: u64,
+    /// Seconds that an HTTP connection may take over the head of a request, and stay open between two.
+    pub head_timeout: u64,
     /// Connections that have said nothing yet, in all.
     pub undecided: usize,
     /// Connections that have said nothing yet, from one address.
@@ -41,6 +43,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             first_byte_timeout: 10,
+            head_timeout: 10,
             undecided: 1_024,
             undecided_per_address: 64,
             http_connections: 8_192,

@@ -6,8 +6,14 @@ pub mod domain;
 pub mod proto;
 
 pub mod ambient;
+#[cfg(feature = "cli")]
+pub mod app;
 #[cfg(feature = "server")]
 pub mod catalog;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod config;
 #[cfg(feature = "server")]
 pub mod discovery;
 #[cfg(feature = "server")]

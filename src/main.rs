@@ -1,3 +1,7 @@
-//! The program.
+//! The `sower` program: argv in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sower::cli::run()
+}

@@ -213,16 +213,13 @@ impl<P: Party> Connection<'_, P> {
                 (false, _) => Interest::WRITABLE,
             };
             tokio::select! {
+                // A fast reader's socket is always ready, so it is asked last.
                 biased;
                 () = &mut shutdown => return Err(Closed::ByUs),
-                ready = self.stream.ready(interest) => {
-                    if ready?.is_readable() {
-                        self.read()?;
-                    }
-                }
                 () = self.party.woken() => {
-                    self.party.wake(&mut self.session, ambient::now())?;
-                    self.drain(&mut outbox, ambient::now())?;
+                    let now = ambient::now();
+                    self.party.wake(&mut self.session, now)?;
+                    self.drain(&mut outbox, now)?;
                 }
                 () = timer.as_mut() => {
                     let now = ambient::now();
@@ -232,6 +229,11 @@ impl<P: Party> Connection<'_, P> {
                     }
                     self.drain(&mut outbox, now)?;
                     timer.as_mut().reset(self.session.poll_timeout().into());
+                }
+                ready = self.stream.ready(interest) => {
+                    if ready?.is_readable() {
+                        self.read()?;
+                    }
                 }
             }
         }

@@ -28,6 +28,11 @@ pub use seed::Engine;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// An address with a port of their own for peers, beside the one port; empty for none.
+    pub listen: String,
+    /// The host, or host and port, under which the tracker hands out this server's own seed; empty for the host of the public
+    /// address, and the port that peers are let in by.
+    pub advertise: String,
     /// Peers that may be connected, in all.
     pub connections: usize,
     /// Peers that may be connected from one address.
@@ -51,6 +56,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            listen: String::new(),
+            advertise: String::new(),
             connections: 2_000,
             connections_per_address: 32,
             upload_slots: 64,

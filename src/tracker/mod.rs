@@ -6,6 +6,8 @@
 pub mod http;
 pub mod service;
 
+pub use service::{EmbeddedSeed, Options, SwarmCounts, Tracker};
+
 #[cfg(feature = "sqlite")]
 #[cfg(test)]
 mod tests {

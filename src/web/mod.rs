@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`router`] | the site's URL map on one page |
+//! | [`serve`] | one connection: the tracker's paths first, then the router |
 //! | [`state`] | what it stands on, and its bounds |
 //! | [`guard`] | hosts, origins and the headers of every answer |
 //! | [`auth`], [`credentials`], [`backoff`] | who asks: sessions, tokens, passwords |
@@ -28,6 +29,7 @@ mod links;
 mod pages;
 mod patience;
 mod router;
+mod serve;
 mod shelf;
 mod state;
 mod text;
@@ -43,4 +45,5 @@ pub use auth::{Auth, SourceAddress};
 pub use credentials::{ApiToken, HashError, hash_password, hash_secret, is_password, new_token};
 pub use links::{Links, PublicUrlError};
 pub use router::router;
+pub use serve::Site;
 pub use state::{Options, Parts, WebState};

@@ -1,0 +1,413 @@
+//! The composition root: builds the parts, starts them, and stops them in order.
+//!
+//! Start: the data directory is locked, the database opened, what a crash left behind swept up, the catalogue loaded, the port opened.
+//! Stop: readiness goes off, the port is closed, requests under way are finished, peers are let go, totals are written down,
+//! the database is closed.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::ambient;
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::door::{self, Guests, Services};
+use crate::engine::Engine;
+use crate::proto::id::PeerId;
+use crate::publish::{Ingest, sweep};
+use crate::reader::Reader;
+use crate::store::StoreError;
+use crate::store::accounts::AccountStore;
+use crate::store::content::ContentStore;
+use crate::store::files::FileStore;
+use crate::store::lock::DataDirLock;
+use crate::store::sqlite::SqliteStore;
+use crate::tracker::{EmbeddedSeed, Tracker};
+use crate::web;
+
+/// How often totals are written down and stale peers forgotten.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// How often the advertised host is looked up anew: the addresses behind a name change.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(600);
+
+/// How long requests and peers may take to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(12);
+
+/// Why the server does not start. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made or written to.
+    #[error(
+        "the data directory {path} cannot be used; make it writable, or set data_dir to another"
+    )]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The port cannot be opened.
+    #[error("{address} cannot be listened on; choose another with `listen` (SOWER_LISTEN)")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The public address is none.
+    #[error("public_url is no address: {0}")]
+    NoAddress(#[from] url::ParseError),
+    /// The public address is none that links can begin with.
+    #[error(transparent)]
+    PublicUrl(#[from] web::PublicUrlError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A running server.
+pub struct App {
+    listen: SocketAddr,
+    url: Url,
+    setup_link: Option<String>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+    catalog: Catalog,
+    ingest: Ingest,
+    database: SqliteStore,
+    _lock: DataDirLock,
+}
+
+/// Opens the database of the data directory; makes both where there are none.
+///
+/// # Errors
+/// [`StartError::DataDir`] or [`StartError::Store`].
+pub async fn open_database(config: &Config) -> Result<SqliteStore, StartError> {
+    let path = &config.data_dir.0;
+    std::fs::create_dir_all(path).map_err(|source| StartError::DataDir {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(SqliteStore::open(&path.join("sower.db"), &config.database).await?)
+}
+
+impl App {
+    /// Builds and starts a server, which runs until `shutdown`.
+    ///
+    /// # Errors
+    /// [`StartError`], saying what to do.
+    pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Self, StartError> {
+        let database = open_database(&config).await?;
+        let lock = DataDirLock::acquire(&config.data_dir.0)?;
+        let content: Arc<dyn ContentStore> = Arc::new(FileStore::open(
+            &config.data_dir.0.join("content"),
+            config.content.clone(),
+        )?);
+        let accounts: Arc<dyn AccountStore> = Arc::new(database.clone());
+        let catalog = Catalog::load(Arc::new(database.clone()), &config.catalog).await?;
+        sweep(&catalog, &*content).await?;
+
+        let listener = listen(config.listen.0)?;
+        let address = local_address(&listener, config.listen.0)?;
+        let peer_listener = match config.peer.listen.parse() {
+            Ok(address) => Some(listen(address)?),
+            Err(_) => None,
+        };
+        let peer_port = match &peer_listener {
+            Some(listener) => local_address(listener, config.listen.0)?.port(),
+            None => address.port(),
+        };
+        let url = match config.public_url.as_str() {
+            "" => Url::parse(&format!("http://localhost:{}", address.port()))?,
+            public => Url::parse(public)?,
+        };
+
+        let peer_id = PeerId::generate(&mut ambient::rng());
+        let advertised = Advertised::new(&config.peer.advertise, &url, peer_port);
+        let addresses = advertised.look_up().await;
+        let reader = Reader::new(Arc::clone(&content));
+        let engine = Engine::new(
+            catalog.clone(),
+            reader.clone(),
+            config.peer.clone(),
+            peer_id,
+        );
+        let seed = EmbeddedSeed {
+            peer_id,
+            addresses: addresses.clone(),
+        };
+        let tracker = Tracker::new(
+            catalog.clone(),
+            config.tracker.clone(),
+            seed,
+            ambient::now(),
+            &mut ambient::rng(),
+        );
+        let tracker = Arc::new(tracker);
+        let links = web::Links::new(&url)?;
+        let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
+        let setup_link = match accounts.accounts().await?.is_empty() {
+            true => Some(links.setup(&auth.open_setup())),
+            false => None,
+        };
+        let ingest = Ingest::new(
+            catalog.clone(),
+            Arc::clone(&content),
+            config.publish.clone(),
+        );
+        let state = web::WebState::new(web::Parts {
+            catalog: catalog.clone(),
+            reader,
+            ingest: ingest.clone(),
+            content,
+            tracker: Arc::clone(&tracker),
+            auth: Arc::new(auth),
+            links: Arc::new(links),
+            peers: addresses.into(),
+            shutdown: shutdown.clone(),
+            options: Arc::new(config.web.clone()),
+        });
+        let site = web::Site {
+            router: web::router(state),
+            tracker: Arc::clone(&tracker),
+            head_timeout: Duration::from_secs(config.door.head_timeout),
+        };
+
+        let tasks = TaskTracker::new();
+        let services = House {
+            site,
+            engine: engine.clone(),
+            shutdown: shutdown.clone(),
+        };
+        for (listener, guests) in [
+            Some((listener, Guests::All)),
+            peer_listener.map(|listener| (listener, Guests::PeersOnly)),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            let (services, options) = (services.clone(), config.door.clone());
+            let (connections, shutdown) = (tasks.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                door::open(
+                    listener,
+                    guests,
+                    services,
+                    &options,
+                    &connections,
+                    &shutdown,
+                )
+                .await;
+            });
+        }
+        let rounds = shutdown.clone();
+        tasks.spawn(async move { engine.run(rounds).await });
+        tasks.spawn(keep_house(
+            catalog.clone(),
+            tracker,
+            peer_id,
+            advertised,
+            shutdown.clone(),
+        ));
+        tasks.close();
+        Ok(Self {
+            listen: address,
+            url,
+            setup_link,
+            tasks,
+            shutdown,
+            catalog,
+            ingest,
+            database,
+            _lock: lock,
+        })
+    }
+
+    /// The address of the one port.
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The address that links begin with.
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The one-time link that makes the first administrator; `None` where there is an account.
+    pub fn setup_link(&self) -> Option<&str> {
+        self.setup_link.as_deref()
+    }
+
+    /// Waits for shutdown, then for everything to end in order.
+    pub async fn finished(self) {
+        self.shutdown.cancelled().await;
+        if timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                left = self.tasks.len(),
+                "connections are cut off: they did not end in time"
+            );
+        }
+        // What is being sealed is finished first: its transaction must not find the database closed.
+        if timeout(DRAIN, self.ingest.finished()).await.is_err() {
+            tracing::warn!("an upload is cut off; the next start removes what it left");
+        }
+        if let Err(error) = self.catalog.write_tallies().await {
+            tracing::error!(%error, "the last totals could not be written down");
+        }
+        self.database.close().await;
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
+    door::listen(address).map_err(|source| StartError::Listen { address, source })
+}
+
+fn local_address(
+    listener: &tokio::net::TcpListener,
+    wanted: SocketAddr,
+) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: wanted,
+        source,
+    })
+}
+
+/// What stands behind the door.
+#[derive(Clone)]
+struct House {
+    site: web::Site,
+    engine: Engine,
+    shutdown: CancellationToken,
+}
+
+impl Services for House {
+    async fn http(&self, stream: TcpStream, source: SocketAddr) {
+        self.site.serve(stream, source, &self.shutdown).await;
+    }
+
+    async fn peer(&self, stream: TcpStream, source: SocketAddr) {
+        self.engine
+            .serve(stream, BytesMut::new(), source, &self.shutdown)
+            .await;
+    }
+}
+
+/// Writes totals down, forgets stale peers, and follows the advertised host.
+async fn keep_house(
+    catalog: Catalog,
+    tracker: Arc<Tracker>,
+    peer_id: PeerId,
+    advertised: Advertised,
+    shutdown: CancellationToken,
+) {
+    let mut housekeeping = interval(HOUSEKEEPING);
+    let mut look_up = interval(LOOK_UP_AGAIN);
+    housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick of an interval comes at once, and the host has just been looked up.
+    look_up.tick().await;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = housekeeping.tick() => {
+                tracker.sweep(ambient::now());
+                if let Err(error) = catalog.write_tallies().await {
+                    tracing::warn!(%error, "totals could not be written down; they are kept for the next time");
+                }
+            }
+            _ = look_up.tick() => tracker.embed(EmbeddedSeed { peer_id, addresses: advertised.look_up().await }),
+        }
+    }
+}
+
+/// Where the tracker says that this server's own seed is.
+struct Advertised {
+    host: String,
+    port: u16,
+}
+
+impl Advertised {
+    /// From `peer.advertise` (`host`, `host:port` or an address), else the host of the public address and the peers' port.
+    fn new(configured: &str, public_url: &Url, peer_port: u16) -> Self {
+        if let Ok(address) = configured.parse::<SocketAddr>() {
+            return Self {
+                host: address.ip().to_string(),
+                port: address.port(),
+            };
+        }
+        if let Ok(ip) = configured.parse::<IpAddr>() {
+            return Self {
+                host: ip.to_string(),
+                port: peer_port,
+            };
+        }
+        if configured.is_empty() {
+            let host = public_url.host_str().unwrap_or("localhost");
+            return Self {
+                host: host.trim_matches(['[', ']']).to_owned(),
+                port: peer_port,
+            };
+        }
+        let with_port = configured
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) = with_port.unwrap_or((configured, peer_port));
+        Self {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    /// Every address of the host. None, with a warning, where it cannot be looked up: the seed is then found by web seed and magnet only.
+    async fn look_up(&self) -> Vec<SocketAddr> {
+        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
+            Ok(addresses) => addresses.collect(),
+            Err(error) => {
+                tracing::warn!(host = self.host, %error, "the host of this server's own seed has no address; set peer.advertise");
+                Vec::new()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advertised(configured: &str) -> (String, u16) {
+        let url = Url::parse("https://files.example.org").unwrap();
+        let advertised = Advertised::new(configured, &url, 8080);
+        (advertised.host, advertised.port)
+    }
+
+    #[test]
+    fn the_seed_is_advertised_where_the_configuration_says() {
+        assert_eq!(advertised(""), ("files.example.org".to_owned(), 8080));
+        assert_eq!(
+            advertised("seed.example.org"),
+            ("seed.example.org".to_owned(), 8080)
+        );
+        assert_eq!(
+            advertised("seed.example.org:6881"),
+            ("seed.example.org".to_owned(), 6881)
+        );
+        assert_eq!(advertised("192.0.2.7"), ("192.0.2.7".to_owned(), 8080));
+        assert_eq!(
+            advertised("[2001:db8::7]:6881"),
+            ("2001:db8::7".to_owned(), 6881)
+        );
+        assert_eq!(advertised("2001:db8::7"), ("2001:db8::7".to_owned(), 8080));
+    }
+}

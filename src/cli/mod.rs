@@ -1,0 +1,134 @@
+//! The command line: a face of the library for people and scripts.
+//!
+//! Results go to standard output, progress and the log to standard error. Exit codes: 0 done, 1 the work failed, 2 wrong usage.
+
+mod accounts;
+mod configuration;
+mod health;
+mod serve;
+mod show;
+mod source;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::config::{Config, Loaded};
+use crate::telemetry::{self, Verbosity};
+
+/// The file that is read where none is named, if it is there.
+const DEFAULT_CONFIG: &str = "config.toml";
+
+/// Publish files with BitTorrent: one program uploads, tracks, seeds and serves.
+#[derive(Debug, Parser)]
+#[command(name = "sower", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Args {
+    /// The configuration file [default: config.toml, if it is there]
+    #[arg(long, global = true, env = "SOWER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  sower serve                                     run the server, and print where it is
+  sower user add ada --role admin                 make an account
+  sower token create --user ada                   print an API token for it
+  sower download debian.torrent -o Downloads      download a torrent";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: pages, API, tracker and seed on one port
+    Serve(serve::ServeArgs),
+    /// Make accounts
+    #[command(subcommand)]
+    User(accounts::UserCommand),
+    /// Make API tokens
+    #[command(subcommand)]
+    Token(accounts::TokenCommand),
+    /// Show the configuration in force, and where each value came from
+    Config(configuration::ConfigArgs),
+    /// Show everything that a torrent file or magnet link says
+    Show(show::ShowArgs),
+    /// Ask a running server whether it can serve; exits with 1 if not
+    Health(health::HealthArgs),
+}
+
+/// Runs the program: reads the arguments, does the work, and says how it went.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    telemetry::init(match (args.quiet, args.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Verbose,
+        (false, _) => Verbosity::Everything,
+    });
+    // Installing twice is the only failure, and then a provider is there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match perform(args) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "sower: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let file = args.config.as_deref();
+    runtime.block_on(async {
+        match args.command {
+            Command::Serve(serve) => serve.run(load(file)?).await?,
+            Command::User(command) => command.run(&load(file)?.config).await?,
+            Command::Token(command) => command.run(&load(file)?.config).await?,
+            Command::Show(show) => show.run().await?,
+            Command::Config(config) => config.run(|| load(file))?,
+            Command::Health(health) => return health.run(|| load(file)).await,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The configuration from the file that was named, or the default one if it is there, and the environment.
+fn load(named: Option<&Path>) -> anyhow::Result<Loaded> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let file = named.or_else(|| default.is_file().then_some(default));
+    Ok(Loaded::read(file, std::env::vars())?)
+}
+
+/// Writes a line of the result to standard output. A reader that has gone away ends the program quietly, as in any pipe.
+fn say(line: impl Display) -> io::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written,
+    }
+}
+
+/// Opens the database of the data directory, whether a server runs on it or not.
+async fn open_database(config: &Config) -> anyhow::Result<crate::store::sqlite::SqliteStore> {
+    Ok(crate::app::open_database(config).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+}

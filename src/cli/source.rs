@@ -1,0 +1,82 @@
+//! Where a torrent comes from on the command line: a file, an address, a magnet link or standard input.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::proto::metainfo::info::InfoLimits;
+use crate::proto::metainfo::magnet::Magnet;
+use crate::proto::metainfo::torrent_file::TorrentFile;
+
+/// Bytes in a torrent file, at most.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// How long fetching a torrent file may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a source has turned out to be.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A torrent file.
+    Torrent(Box<TorrentFile>),
+    /// A magnet link.
+    Magnet(Magnet),
+}
+
+/// Reads a torrent file, the address of one, a magnet link, or standard input (`-`).
+pub(super) async fn read(source: &str) -> anyhow::Result<Source> {
+    if source.starts_with("magnet:") {
+        return Ok(Source::Magnet(source.parse()?));
+    }
+    let bytes = match source {
+        "-" => bounded(std::io::stdin().lock()).context("standard input cannot be read")?,
+        url if url.starts_with("http://") || url.starts_with("https://") => fetch(url).await?,
+        path => {
+            let file = std::fs::File::open(Path::new(path))
+                .with_context(|| format!("{path} cannot be opened"))?;
+            bounded(file).with_context(|| format!("{path} cannot be read"))?
+        }
+    };
+    let torrent = TorrentFile::parse(&bytes, &InfoLimits::default())
+        .with_context(|| format!("{source} is no usable torrent file"))?;
+    Ok(Source::Torrent(Box::new(torrent)))
+}
+
+fn bounded(from: impl Read) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    check_length(bytes.len())?;
+    Ok(bytes)
+}
+
+async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
+    let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let asked = client
+        .get(url)
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status);
+    let mut answer = asked.with_context(|| format!("{url} cannot be fetched"))?;
+    let mut bytes = Vec::new();
+    while let Some(part) = answer
+        .chunk()
+        .await
+        .with_context(|| format!("{url} broke off"))?
+    {
+        bytes.extend_from_slice(&part);
+        check_length(bytes.len())?;
+    }
+    Ok(bytes)
+}
+
+fn check_length(length: usize) -> anyhow::Result<()> {
+    if length as u64 > LONGEST {
+        bail!(
+            "it is longer than {} MiB, which no torrent file is",
+            LONGEST >> 20
+        );
+    }
+    Ok(())
+}

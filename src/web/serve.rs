@@ -1,0 +1,88 @@
+//! One HTTP connection: the tracker's paths are answered at once, everything else goes through the site's router.
+//!
+//! An announce must cost microseconds, so it passes no middleware and waits for nothing. Every wait of the connection has a bound: hyper's
+//! own timer for the head of a request, the handlers' for its body.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::SourceAddress;
+use crate::ambient;
+use crate::tracker::{self, Tracker};
+
+/// What an HTTP connection is served by. Cheap to clone.
+#[derive(Clone)]
+pub struct Site {
+    /// The site's URL map.
+    pub router: Router,
+    /// Answers `/announce` and `/scrape`.
+    pub tracker: Arc<Tracker>,
+    /// How long a connection may take over the head of a request, and stay open between two.
+    pub head_timeout: Duration,
+}
+
+/// Bytes in the head of a request, at most; answered with 431 above.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// Header fields in a request, at most; answered with 431 above.
+const MAX_HEADERS: usize = 64;
+
+impl Site {
+    /// Serves a connection until either side ends it, or, at shutdown, until the request under way is answered.
+    pub async fn serve(&self, stream: TcpStream, source: SocketAddr, shutdown: &CancellationToken) {
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(|request| self.answer(request, source));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_timeout)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%source, %error, "the HTTP connection broke off");
+        }
+    }
+
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        source: SocketAddr,
+    ) -> Result<Response<Body>, Infallible> {
+        let uri = request.uri();
+        let announced = tracker::http::answer(
+            &self.tracker,
+            request.method(),
+            uri.path(),
+            uri.query(),
+            source.ip(),
+            ambient::now(),
+        );
+        if let Some(answer) = announced {
+            return Ok(answer.map(|bytes: Bytes| Body::from(bytes)));
+        }
+        request.extensions_mut().insert(SourceAddress(source));
+        self.router.clone().oneshot(request.map(Body::new)).await
+    }
+}

@@ -1,0 +1,318 @@
+//! The real server, driven from outside: the built binary on a data directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything here may take before the test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running `sower serve`. Killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+    pub(crate) url: String,
+    environment: Vec<(String, String)>,
+}
+
+impl Server {
+    /// Starts a server on a free port of the loopback.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with variables of the configuration.
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), environment)
+    }
+
+    fn start_in(folder: tempfile::TempDir, environment: &[(&str, &str)]) -> Self {
+        let mut environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let data = folder.path().join("data").display().to_string();
+        environment.push(("SOWER_DATA_DIR".to_owned(), data));
+        if !environment.iter().any(|(name, _)| name == "SOWER_LISTEN") {
+            environment.push(("SOWER_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+        }
+        let (child, ready) = spawn(folder.path(), &environment);
+        Self {
+            child,
+            folder,
+            url: ready["url"]
+                .as_str()
+                .unwrap()
+                .trim_end_matches('/')
+                .to_owned(),
+            environment,
+        }
+    }
+
+    /// Stops the server with SIGTERM, as an operator does, and starts it again on the same data.
+    pub(crate) fn restart(mut self) -> Self {
+        self.stop();
+        let (child, ready) = spawn(self.folder.path(), &self.environment);
+        self.url = ready["url"]
+            .as_str()
+            .unwrap()
+            .trim_end_matches('/')
+            .to_owned();
+        self.child = child;
+        self
+    }
+
+    /// Stops the server with SIGTERM and waits until it has ended.
+    pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        wait_for("the server to end", || self.child.try_wait().unwrap())
+    }
+
+    /// Kills the server without a word, as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the server again on the same data after [`kill`](Self::kill).
+    pub(crate) fn start_again(mut self) -> Self {
+        let (child, ready) = spawn(self.folder.path(), &self.environment);
+        self.url = ready["url"]
+            .as_str()
+            .unwrap()
+            .trim_end_matches('/')
+            .to_owned();
+        self.child = child;
+        self
+    }
+
+    /// A folder for the test's own files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `host:port` of the one port.
+    pub(crate) fn address(&self) -> String {
+        let port = self.url.rsplit(':').next().unwrap();
+        format!("127.0.0.1:{port}")
+    }
+
+    /// Bytes of memory in use (`VmRSS`).
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Bytes of memory in use when it was most (`VmHWM`).
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
+    }
+
+    /// Runs a command of the program on this server's data.
+    pub(crate) fn sower(&self, arguments: &[&str], stdin: &str) -> Output {
+        run(self.folder.path(), &self.environment, arguments, stdin)
+    }
+
+    /// An API token of an administrator, made on the command line.
+    pub(crate) fn token(&self) -> String {
+        self.token_for("ada")
+    }
+
+    /// An API token of an administrator of this name, who is made for it.
+    pub(crate) fn token_for(&self, name: &str) -> String {
+        let added = self.sower(
+            &["user", "add", name, "--role", "admin", "--password-stdin"],
+            "correct horse\n",
+        );
+        assert!(added.status.success(), "{added:?}");
+        let created = self.sower(&["token", "create", "--user", name], "");
+        assert!(created.status.success(), "{created:?}");
+        String::from_utf8(created.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Publishes files (name in the form, content) through the API, and gives the answer's status and body.
+    pub(crate) fn publish(
+        &self,
+        token: &str,
+        fields: &[(&str, &str)],
+        files: &[(&str, &[u8])],
+    ) -> (u16, Value) {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-sS",
+            "-w",
+            "\n%{http_code}",
+            "-H",
+            &format!("Authorization: Bearer {token}"),
+        ]);
+        for (name, value) in fields {
+            curl.args(["--form-string", &format!("{name}={value}")]);
+        }
+        for (number, (name, content)) in files.iter().enumerate() {
+            let path = self.folder().join(format!("form-{number}"));
+            std::fs::write(&path, content).unwrap();
+            curl.args([
+                "-F",
+                &format!("files=@{};filename=\"{name}\"", path.display()),
+            ]);
+        }
+        let output = curl
+            .arg(format!("{}/api/v1/publications", self.url))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (
+            status.parse().unwrap(),
+            serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)),
+        )
+    }
+}
+
+impl Server {
+    /// How many publications the catalogue lists.
+    pub(crate) fn publication_count(&self) -> usize {
+        let page: Value =
+            serde_json::from_slice(&get(&format!("{}/api/v1/publications", self.url))).unwrap();
+        page["publications"].as_array().unwrap().len()
+    }
+
+    /// How many files of content lie in the data directory, staged ones too.
+    pub(crate) fn stored(&self) -> usize {
+        fn files(folder: &Path) -> usize {
+            let Ok(entries) = std::fs::read_dir(folder) else {
+                return 0;
+            };
+            let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            paths
+                .map(|path| if path.is_dir() { files(&path) } else { 1 })
+                .sum()
+        }
+        files(&self.folder.path().join("data/content"))
+    }
+}
+
+/// What curl prints.
+pub(crate) fn curl(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "60"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "curl {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// The body behind an address; fails the test where it is not there.
+pub(crate) fn get(url: &str) -> Vec<u8> {
+    curl(&["-f", url])
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(folder: &Path, environment: &[(String, String)]) -> (Child, Value) {
+    let ready = folder.join("ready.json");
+    let _ = std::fs::remove_file(&ready);
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    let mut child = command(folder, environment)
+        .args(["serve", "--ready-file"])
+        .arg(&ready)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let line = wait_for("the server to be ready", || {
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!(
+                "the server ended with {status}: {}",
+                std::fs::read_to_string(folder.join("log")).unwrap()
+            );
+        }
+        std::fs::read_to_string(&ready).ok()
+    });
+    (child, serde_json::from_str(&line).unwrap())
+}
+
+/// Runs a command of the program in `folder` and waits for it.
+pub(crate) fn run(
+    folder: &Path,
+    environment: &[(String, String)],
+    arguments: &[&str],
+    stdin: &str,
+) -> Output {
+    let mut child = command(folder, environment)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // A command that refuses its arguments never reads: a broken pipe is its right.
+    let _ = std::io::Write::write_all(&mut pipe, stdin.as_bytes());
+    drop(pipe);
+    child.wait_with_output().unwrap()
+}
+
+fn command(folder: &Path, environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(folder);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SOWER")) {
+        command.env_remove(name);
+    }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_sower"))
+}
+
+/// Asks again and again until there is an answer; fails the test when patience ends.
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    #[expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        #[expect(clippy::disallowed_methods, reason = "tests wait for real processes")]
+        let now = Instant::now();
+        assert!(now < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
