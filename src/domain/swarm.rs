@@ -122,7 +122,7 @@ impl Swarm {
             is_public: is_public(source),
         };
         let full = peers.len().saturating_add(wanted);
-        let wants_nothing = role(request) != Role::Downloader;
+        let wants_nothing = request.wants_nothing();
         if source.is_ipv6() {
             self.v6
                 .choose(&asker, wants_nothing, full, &mut *rng, peers);
@@ -192,10 +192,12 @@ impl Asker {
 
 /// What a peer is, by its own word.
 fn role(request: &AnnounceRequest) -> Role {
-    match (request.left, request.event) {
-        (Some(0), _) | (None, Event::Completed) => Role::Seed,
-        (_, Event::Paused) => Role::PartialSeed,
-        _ => Role::Downloader,
+    if request.is_complete() {
+        Role::Seed
+    } else if request.event == Event::Paused {
+        Role::PartialSeed
+    } else {
+        Role::Downloader
     }
 }
 

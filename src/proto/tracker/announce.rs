@@ -33,9 +33,12 @@ pub struct AnnounceRequest {
 }
 
 impl AnnounceRequest {
-    /// Whether the peer has everything, by its own word.
+    /// Whether the peer has everything, by its own word. What it says it lacks counts more than the event.
     pub fn is_complete(&self) -> bool {
-        self.left == Some(0)
+        matches!(
+            (self.left, self.event),
+            (Some(0), _) | (None, Event::Completed)
+        )
     }
 
     /// Whether the peer looks for nothing to download: it is a seed, or a partial seed (BEP 21).
