@@ -55,6 +55,11 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// A walk through nested dictionaries, beginning before this one.
+    pub const fn walk(self) -> Walk<'a> {
+        Walk { rest: self.raw }
+    }
+
     /// The value at `key`, if it is a dictionary and has the key.
     ///
     /// It walks the dictionary: to read many keys of a large one, iterate over [`dict`](Self::dict).
@@ -104,6 +109,41 @@ impl<'a> Iterator for Dict<'a> {
     }
 }
 
+/// A walk through dictionaries within dictionaries that passes each byte once, however deep they nest.
+///
+/// [`Dict`] has to find the end of a value before it gives it, so that reading a tree level by level passes the innermost
+/// bytes once a level.
+#[derive(Clone, Debug)]
+pub struct Walk<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Walk<'a> {
+    /// Steps into the dictionary that comes next; false, without a step, if it is none.
+    pub fn enter(&mut self) -> bool {
+        let inside = self.rest.strip_prefix(b"d");
+        self.rest = inside.unwrap_or(self.rest);
+        inside.is_some()
+    }
+
+    /// Takes the next key of the dictionary; at its end steps out of it and gives `None`.
+    pub fn key(&mut self) -> Option<&'a [u8]> {
+        if let Some(outside) = self.rest.strip_prefix(b"e") {
+            self.rest = outside;
+            return None;
+        }
+        self.value()?.as_bytes()
+    }
+
+    /// Takes the value that comes next, whole.
+    pub fn value(&mut self) -> Option<Value<'a>> {
+        let mut list = List { rest: self.rest };
+        let value = list.next();
+        self.rest = list.rest;
+        value
+    }
+}
+
 /// Bytes in the value that sound bencode begins with; `None` at the end of a list or dictionary.
 fn value_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0_usize;
@@ -150,6 +190,24 @@ mod tests {
         assert_eq!(root(b"0:").as_bytes(), Some(&b""[..]));
         assert_eq!(root(b"le").list().unwrap().count(), 0);
         assert_eq!(root(b"de").dict().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_walk_steps_in_and_out() {
+        let mut walk = root(b"d1:ad1:bi1e1:clee1:di2ee").walk();
+        assert!(walk.enter());
+        assert_eq!(walk.key(), Some(&b"a"[..]));
+        assert!(walk.enter());
+        assert_eq!(walk.key(), Some(&b"b"[..]));
+        assert!(!walk.enter());
+        assert_eq!(walk.value().unwrap().as_integer(), Some(1));
+        assert_eq!(walk.key(), Some(&b"c"[..]));
+        assert_eq!(walk.value().unwrap().raw(), b"le");
+        assert_eq!(walk.key(), None);
+        assert_eq!(walk.key(), Some(&b"d"[..]));
+        assert_eq!(walk.value().unwrap().as_integer(), Some(2));
+        assert_eq!(walk.key(), None);
+        assert!(!walk.enter() && walk.key().is_none() && walk.value().is_none());
     }
 
     #[test]

@@ -5,51 +5,73 @@ use super::files::{File, FileKind};
 use super::info::{InfoError, InfoLimits};
 use super::merkle::Hash;
 use super::path::{FilePath, MAX_DEPTH, PathError};
-use crate::proto::bencode::value::{Dict, Value};
+use crate::proto::bencode::Value;
 
 /// Reads the dictionary at `file tree`: its files in the order of the tree. Symbolic links are passed over.
 pub(super) fn read(tree: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
     let mut files = Vec::new();
     let mut budget = PathBudget::new(limits);
-    let mut folders = vec![folder(tree)?];
-    // The names that lead to the innermost folder.
+    let mut walk = tree.walk();
+    // The names that lead to where the walk is.
     let mut path: Vec<&str> = Vec::new();
-    while let Some(innermost) = folders.last_mut() {
-        let Some((name, entry)) = innermost.next() else {
-            folders.pop();
-            path.pop();
-            continue;
-        };
-        let name =
-            std::str::from_utf8(name).map_err(|_| InfoError::NotUtf8 { field: "file tree" })?;
-        path.push(name);
-        let Some(leaf) = leaf(entry)? else {
-            if path.len() >= MAX_DEPTH {
-                return Err(InfoError::Path(PathError::TooDeep { limit: MAX_DEPTH }));
-            }
-            folders.push(folder(entry)?);
-            continue;
-        };
-        if let Some((length, pieces_root)) = read_leaf(leaf)? {
-            if files.len() >= limits.files {
-                return Err(InfoError::TooManyFiles {
-                    limit: limits.files,
-                });
-            }
-            let path = FilePath::from_components(path.iter().copied()).map_err(InfoError::Path)?;
-            budget.charge(&path)?;
-            files.push(File {
-                path,
-                length,
-                offset: 0,
-                kind: FileKind::Content,
-                pieces_root,
-            });
-        }
-        path.pop();
+    if !walk.enter() {
+        return Err(NOT_A_TREE);
     }
-    Ok(files)
+    let mut is_at_start = true;
+    loop {
+        match walk.key() {
+            // An empty name stands alone, and tells of the file that the path so far is.
+            Some(b"") => {
+                let leaf = walk.value().filter(|leaf| leaf.dict().is_some());
+                let (Some(leaf), true, None) = (leaf, is_at_start, walk.key()) else {
+                    return Err(NOT_A_TREE);
+                };
+                if let Some((length, pieces_root)) = read_leaf(leaf)? {
+                    let path =
+                        FilePath::from_components(path.iter().copied()).map_err(InfoError::Path)?;
+                    budget.charge(&path)?;
+                    files.push(File {
+                        path,
+                        length,
+                        offset: 0,
+                        kind: FileKind::Content,
+                        pieces_root,
+                    });
+                }
+                if files.len() > limits.files {
+                    return Err(InfoError::TooManyFiles {
+                        limit: limits.files,
+                    });
+                }
+                path.pop();
+                is_at_start = false;
+            }
+            Some(name) => {
+                let name = std::str::from_utf8(name)
+                    .map_err(|_| InfoError::NotUtf8 { field: "file tree" })?;
+                path.push(name);
+                if path.len() > MAX_DEPTH {
+                    return Err(InfoError::Path(PathError::TooDeep { limit: MAX_DEPTH }));
+                }
+                is_at_start = walk.enter();
+                if !is_at_start {
+                    return Err(NOT_A_TREE);
+                }
+            }
+            None if is_at_start => return Err(NOT_A_TREE),
+            None => {
+                if path.pop().is_none() {
+                    return Ok(files);
+                }
+            }
+        }
+    }
 }
+
+const NOT_A_TREE: InfoError = InfoError::WrongType {
+    field: "file tree",
+    expected: "a dictionary with a file or a folder at each name, and no folder empty",
+};
 
 /// Puts the pads between files that BEP 52 leaves unwritten: every file begins on a piece.
 pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, InfoError> {
@@ -69,33 +91,6 @@ pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, In
         aligned.push(file);
     }
     Ok(aligned)
-}
-
-/// The entries of a folder, of which there is at least one.
-fn folder(entry: Value<'_>) -> Result<Dict<'_>, InfoError> {
-    entry
-        .dict()
-        .filter(|entries| entries.clone().next().is_some())
-        .ok_or(InfoError::WrongType {
-            field: "file tree",
-            expected: "a dictionary that is not empty, nor is any folder in it",
-        })
-}
-
-/// What a file has under its empty key; `None` for a folder.
-fn leaf(entry: Value<'_>) -> Result<Option<Value<'_>>, InfoError> {
-    let mut entries = folder(entry)?;
-    let Some(leaf) = entry.get("") else {
-        return Ok(None);
-    };
-    entries.next();
-    if entries.next().is_some() || leaf.dict().is_none() {
-        return Err(InfoError::WrongType {
-            field: "file tree",
-            expected: "either a file or a folder at each name",
-        });
-    }
-    Ok(Some(leaf))
 }
 
 /// Length and root of a file; `None` for a symbolic link.

@@ -896,6 +896,8 @@ mod tests {
             )])),
             "pieces root"
         );
+        let no_dictionary = b"d9:file treele12:meta versioni2e4:name1:x12:piece lengthi16384ee";
+        assert_eq!(field(&parse(*no_dictionary).unwrap_err()), "file tree");
         let file_and_folder = b"d0:d6:lengthi0ee1:bd0:d6:lengthi0eeee".to_vec();
         assert_eq!(field(&wrong(&[("a", file_and_folder)])), "file tree");
         // A root that is a file itself.
