@@ -355,3 +355,102 @@ impl Room {
         self.left = self.capacity;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    fn hasher(format: Format) -> TorrentHasher {
+        TorrentHasher::new(format, PieceLength::MIN)
+    }
+
+    fn path(name: &str) -> FilePath {
+        FilePath::parse(name).unwrap()
+    }
+
+    #[test]
+    fn every_file_has_the_sum_that_sha256sum_prints() {
+        for format in [Format::V1, Format::V2, Format::Hybrid] {
+            let mut hasher = hasher(format);
+            hasher.begin_file(path("greeting"));
+            hasher.update(b"hello ");
+            hasher.update(b"world");
+            hasher.begin_file(path("empty"));
+            let content = hasher.finish();
+            let sums: Vec<_> = content
+                .files()
+                .iter()
+                .map(|file| (file.length, HEXLOWER.encode(&file.sha256)))
+                .collect();
+            assert_eq!(
+                sums,
+                [
+                    (
+                        11,
+                        "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9".into()
+                    ),
+                    (
+                        0,
+                        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into()
+                    ),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn v1_pieces_run_on_from_file_to_file() {
+        let mut hasher = hasher(Format::V1);
+        for name in ["a", "b"] {
+            hasher.begin_file(path(name));
+            hasher.update(&[7; 10_000]);
+            hasher.end_file();
+        }
+        let content = hasher.finish();
+        let expected = [Sha1::digest([7; 16_384]), Sha1::digest([7; 3_616])].concat();
+        assert_eq!(content.pieces, expected);
+    }
+
+    #[test]
+    fn hybrid_pieces_belong_to_files_and_end_with_zeros() {
+        let mut hasher = hasher(Format::Hybrid);
+        hasher.begin_file(path("a"));
+        hasher.update(&[7; 10_000]);
+        let content = hasher.finish();
+        let pieces = content.files()[0].pieces.clone().unwrap();
+        let mut padded = vec![7; 10_000];
+        padded.resize(16_384, 0);
+        assert_eq!(pieces.padded, Sha1::digest(&padded).to_vec());
+        assert_eq!(pieces.bare, Sha1::digest([7; 10_000]).to_vec());
+        assert!(content.pieces.is_empty());
+    }
+
+    #[test]
+    fn a_file_of_one_piece_has_a_root_and_no_layer() {
+        for length in [1, 16_384] {
+            let mut hasher = hasher(Format::V2);
+            hasher.begin_file(path("a"));
+            hasher.update(&vec![7; length]);
+            let tree = hasher.finish().files()[0].tree.clone().unwrap();
+            assert_eq!(tree.root, Hash::from(Sha256::digest(vec![7; length])));
+            assert!(tree.layer.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_no_tree() {
+        let mut hasher = hasher(Format::V2);
+        hasher.begin_file(path("a"));
+        assert!(hasher.finish().files()[0].tree.is_none());
+    }
+
+    #[test]
+    fn bytes_before_the_first_file_belong_to_none() {
+        let mut hasher = hasher(Format::V1);
+        hasher.update(b"nothing");
+        let content = hasher.finish();
+        assert!(content.files().is_empty() && content.pieces.is_empty());
+    }
+}

@@ -472,14 +472,12 @@ mod tests {
     }
 
     #[test]
-    fn no_changed_byte_makes_it_panic() {
-        for bytes in ALL {
+    fn no_changed_bit_makes_it_panic() {
+        for bytes in [V1, HYBRID] {
             for at in 0..bytes.len() {
-                for change in [0x01, 0x10, 0x80] {
-                    let mut bytes = bytes.to_vec();
-                    bytes[at] ^= change;
-                    let _any = parse(&bytes);
-                }
+                let mut bytes = bytes.to_vec();
+                bytes[at] ^= 1 << (at % 8);
+                let _any = parse(&bytes);
             }
         }
     }
