@@ -243,10 +243,13 @@ impl Announcer {
 
     /// Tells the trackers that list us that we leave, all at once.
     async fn say_goodbye(&self, progress: Progress) {
-        let goodbyes = self
-            .tiers
-            .told()
-            .map(|tracker| self.ask(tracker, Event::Stopped, progress));
+        let goodbyes = self.tiers.told().map(|tracker| async move {
+            // A program that leaves as soon as it has everything still says that it has.
+            if progress.is_complete() && self.tiers.takes_for_downloader(tracker) {
+                let _ = self.ask(tracker, Event::Completed, progress).await;
+            }
+            self.ask(tracker, Event::Stopped, progress).await
+        });
         // It is no matter if one does not hear it: it forgets us in time.
         let _ = timeout(GOODBYE, join_all(goodbyes)).await;
     }
@@ -452,6 +455,22 @@ mod tests {
             let end = timeout(DEADLINE, self.task.join_next()).await.unwrap();
             end.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn completion_is_told_before_the_goodbye() {
+        let mut tracker = ScriptedTracker::answering(vec![one_peer(); 3]).await;
+        let mut running = Running::start(vec![vec![tracker.url.clone()]], Options::default());
+        running.batch().await;
+        let complete = |progress: &mut Progress| progress.left = Some(0);
+        running.progress.send_modify(complete);
+        running.shutdown.cancel();
+        running.ends().await;
+        let mut events = Vec::new();
+        while let Ok(mut asked) = tracker.asked.try_recv() {
+            events.push(asked.remove("event").unwrap_or_default());
+        }
+        assert_eq!(events, ["started", "completed", "stopped"]);
     }
 
     #[test]

@@ -157,6 +157,12 @@ impl Tiers {
         told.map(|(_, tracker)| tracker.url.as_str())
     }
 
+    /// Whether the tracker at an address takes us for a downloader still.
+    pub(super) fn takes_for_downloader(&self, url: &str) -> bool {
+        self.all()
+            .any(|(_, it)| it.url == url && it.knows == Knows::Downloader)
+    }
+
     fn all(&self) -> impl Iterator<Item = (Place, &Tracker)> {
         self.tiers.iter().enumerate().flat_map(|(tier, trackers)| {
             let places = (0..).map(move |index| Place { tier, index });
