@@ -4,7 +4,9 @@
 
 mod accounts;
 mod configuration;
+mod download;
 mod health;
+mod progress;
 mod serve;
 mod show;
 mod source;
@@ -59,6 +61,8 @@ enum Command {
     Config(configuration::ConfigArgs),
     /// Show everything that a torrent file or magnet link says
     Show(show::ShowArgs),
+    /// Download a torrent from its peers; goes on where it was
+    Download(download::DownloadArgs),
     /// Ask a running server whether it can serve; exits with 1 if not
     Health(health::HealthArgs),
 }
@@ -94,6 +98,7 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::User(command) => command.run(&load(file)?.config).await?,
             Command::Token(command) => command.run(&load(file)?.config).await?,
             Command::Show(show) => show.run().await?,
+            Command::Download(download) => download.run().await?,
             Command::Config(config) => config.run(|| load(file))?,
             Command::Health(health) => return health.run(|| load(file)).await,
         }

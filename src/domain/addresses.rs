@@ -237,7 +237,7 @@ mod tests {
         book.ban(key);
         book.hung_up(key, Outcome::Useful, now);
         assert!(book.is_empty() && !book.add(address(1), now));
-        assert_eq!(book.call(now + Duration::from_secs(86_400)), None);
+        assert_eq!(book.call(now + Duration::from_hours(24)), None);
     }
 
     #[test]

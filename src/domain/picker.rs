@@ -587,9 +587,9 @@ mod tests {
         picker.add_peer(A);
         assert!(!picker.is_interesting(A) && picker.pick(A, 9, &mut rng()).is_empty());
         picker.add_piece(A, info.geometry.piece(2).unwrap());
-        let picked = picker.pick(A, 9, &mut rng());
-        assert!(picked.iter().all(|block| block.piece().get() == 2));
-        assert_eq!(picked.len(), 4);
+        let asked = picker.pick(A, 9, &mut rng());
+        assert!(asked.iter().all(|block| block.piece().get() == 2));
+        assert_eq!(asked.len(), 4);
     }
 
     #[test]
@@ -714,7 +714,9 @@ mod tests {
         }
         let a = picker.pick(A, 4, &mut rng());
         assert!(picker.pick(B, 4, &mut rng()).is_empty());
-        a.iter().for_each(|block| picker.lose(A, *block));
+        for block in a {
+            picker.lose(A, block);
+        }
         assert_eq!(picker.pick(B, 4, &mut rng()).len(), 4);
     }
 

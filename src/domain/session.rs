@@ -109,6 +109,10 @@ pub enum CloseReason {
 
 /// One peer.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "choking and interest, each in two directions, are what BEP 3 calls them"
+)]
 pub struct Session {
     geometry: Geometry,
     options: Options,
@@ -231,8 +235,14 @@ impl Session {
                 }
                 Ok(())
             }
-            Message::Interested => self.peer_interest(true),
-            Message::NotInterested => self.peer_interest(false),
+            Message::Interested => {
+                self.peer_interest(true);
+                Ok(())
+            }
+            Message::NotInterested => {
+                self.peer_interest(false);
+                Ok(())
+            }
             Message::Have(index) => self.peer_has(index),
             Message::Bitfield(bits) => {
                 let pieces = Bitfield::from_bytes(&bits, &self.geometry)?;
@@ -413,11 +423,10 @@ impl Session {
         }
     }
 
-    fn peer_interest(&mut self, is_interested: bool) -> Result<(), CloseReason> {
+    fn peer_interest(&mut self, is_interested: bool) {
         if std::mem::replace(&mut self.is_peer_interested, is_interested) != is_interested {
             self.outputs.push_back(Output::Interest(is_interested));
         }
-        Ok(())
     }
 
     fn peer_has(&mut self, index: u32) -> Result<(), CloseReason> {
@@ -708,7 +717,9 @@ mod tests {
             loop {
                 let (sent, known) = outputs(&mut self.session);
                 self.known.extend(known);
-                sent.iter().for_each(|message| message.encode(&mut bytes));
+                for message in sent {
+                    message.encode(&mut bytes);
+                }
                 let Some(block) = self.session.poll_request() else {
                     break;
                 };
@@ -774,7 +785,7 @@ mod tests {
     #[test]
     fn two_that_say_nothing_keep_each_other_alive() {
         let mut link = VirtualLink::new(plain(), 3);
-        link.run(Duration::from_secs(3_600));
+        link.run(Duration::from_hours(1));
         assert!(link.sides.iter().all(|side| side.closed.is_none()));
     }
 

@@ -56,7 +56,7 @@ pub struct Options {
     pub idle_timeout: u64,
     /// Seconds that a peer may take over a block that we asked for.
     pub request_timeout: u64,
-    /// Blocks that one peer may be asked for at a time.
+    /// Blocks that one peer may be asked for at a time, if it says that it takes as many.
     pub requests: usize,
     /// Bytes of pieces that are not whole or not written yet, at most; two pieces where that is more.
     pub memory: u64,
@@ -71,7 +71,7 @@ impl Default for Options {
             handshake_timeout: 10,
             idle_timeout: 180,
             request_timeout: 60,
-            requests: 250,
+            requests: 1_000,
             memory: 64 * 1024 * 1024,
         }
     }

@@ -111,14 +111,14 @@ impl Pieces {
         self.folder.make_empty_files()
     }
 
-    /// Reads a piece, pads as zeros; false where bytes are missing. `buffer` is as long as the piece afterwards.
+    /// Reads a piece into `buffer`, pads as zeros; false where bytes are missing.
     fn read(
         &mut self,
         piece: PieceIndex,
         buffer: &mut Vec<u8>,
         looks: &mut [Look],
     ) -> Result<bool, FolderError> {
-        buffer.clear();
+        // What an earlier piece left in it is written over, or not looked at.
         buffer.resize(self.info.geometry.length_of(piece) as usize, 0);
         let mut rest = buffer.as_mut_slice();
         let mut is_there = true;
@@ -130,6 +130,8 @@ impl Pieces {
                 let read = self.folder.read(file, offset, part)?;
                 is_there &= read == length;
                 looks[file].has_bytes |= part[..read].iter().any(|byte| *byte != 0);
+            } else {
+                part.fill(0);
             }
         }
         Ok(is_there)

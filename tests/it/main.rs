@@ -1,5 +1,11 @@
 //! The real program, driven from outside over real sockets. One file a flow.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod architecture;
 mod command_line;
 mod download;

@@ -169,7 +169,7 @@ impl Conversation {
             Manner::Rejects => self.say(&Message::Reject(block)),
             Manner::Forgets => {
                 self.give(block)?;
-                if self.answered % 3 == 0 {
+                if self.answered.is_multiple_of(3) {
                     self.forget_requests()?;
                 }
                 Some(())

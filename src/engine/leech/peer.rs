@@ -287,7 +287,9 @@ impl Party for Leeching {
         session: &mut Session,
         _outbox: &mut Outbox,
     ) -> Result<(), Closed> {
-        blocks.iter().for_each(|block| session.refuse(*block));
+        for block in blocks {
+            session.refuse(*block);
+        }
         Ok(())
     }
 
