@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 /// A size as people say it: `8.1 GB`. Decimal, as disks and providers count.
 pub(super) fn size(bytes: u64) -> String {
     let options = FormatSizeOptions::from(DECIMAL).decimal_places(1);
-    format_size(bytes, options)
+    format_size(bytes, options).replace(".0 ", " ")
 }
 
 /// A number with its thousands apart: `12,345`.
@@ -79,6 +79,7 @@ mod tests {
             (999, "999 B"),
             (12_345, "12.3 kB"),
             (8_100_000_000, "8.1 GB"),
+            (58_000_000_000, "58 GB"),
         ] {
             assert_eq!(size(bytes), text);
         }

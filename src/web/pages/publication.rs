@@ -192,8 +192,8 @@ const fn format_in_words(format: Format) -> &'static str {
 /// Full copies in the swarm, in which this server's own is counted.
 fn copies_in_words(seeders: u64) -> String {
     match seeders {
-        0 | 1 => "1 full copy: this server’s".to_owned(),
-        copies => format!("{} full copies, this server’s among them", grouped(copies)),
+        0 | 1 => "1 full copy, on this server".to_owned(),
+        copies => format!("{} full copies, one on this server", grouped(copies)),
     }
 }
 
@@ -203,10 +203,10 @@ mod tests {
 
     #[test]
     fn this_servers_own_copy_is_always_there() {
-        assert_eq!(copies_in_words(0), "1 full copy: this server’s");
+        assert_eq!(copies_in_words(0), "1 full copy, on this server");
         assert_eq!(
             copies_in_words(1234),
-            "1,234 full copies, this server’s among them"
+            "1,234 full copies, one on this server"
         );
     }
 }

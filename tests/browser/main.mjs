@@ -1,0 +1,392 @@
+// The pages in a real browser, against the real program: `SOWER=target/debug/sower node tests/browser/main.mjs [--pictures]`.
+//
+// Needs Chromium (CHROMIUM names it, /usr/bin/chromium by default) and what `tests/setup browser` puts into the cache. Pictures of every
+// page go to target/browser/; with --pictures, that of a publication goes to docs/pictures/ as well.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { check, openBrowser, picture, PICTURES } from "./browser.mjs";
+import { startServer } from "./server.mjs";
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const TEST_MS = 180_000;
+const PASSWORD = "a calm and long password";
+const scratch = await mkdtemp(join(tmpdir(), "sower-browser-"));
+const tests = [];
+const test = (name, run) => tests.push({ name, run });
+
+const report = await files();
+let server, browser, people, session, report_page, folder_page;
+
+test("the set-up link makes the administrator and leads to the publish page", async () => {
+  const page = await people.newPage();
+  await page.goto(server.setupLink);
+  await check(page, "setup");
+  await page.getByLabel("Name").fill("ada");
+  await page.getByLabel("Password", { exact: true }).fill("short");
+  assert.ok(!(await page.evaluate(() => document.querySelector("form").checkValidity())), "a short password passes the form");
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("button", { name: "Show the password" }).click();
+  assert.equal(await page.locator("#password").getAttribute("type"), "text");
+  await page.getByRole("button", { name: "Create the administrator" }).click();
+  await page.waitForURL("**/publish");
+  session = await people.storageState();
+  const cookie = session.cookies[0];
+  assert.ok(cookie.httpOnly && cookie.sameSite === "Lax", "the session cookie is open to scripts or other sites");
+
+  await page.goto(server.setupLink);
+  assert.match(await page.locator("main").innerText(), /has its administrator already/);
+  await check(page, "error-403");
+  await page.close();
+});
+
+test("an empty catalogue says so and offers to publish", async () => {
+  const page = await people.newPage();
+  await page.goto(server.url);
+  await page.getByText("Nothing published yet.").waitFor();
+  await check(page, "catalogue-empty");
+  await page.getByRole("link", { name: "Publish files" }).click();
+  await page.waitForURL("**/publish");
+  await page.close();
+});
+
+test("a file from the file chooser becomes a publication", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await check(page, "publish");
+
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.getByRole("alert").getByText("Choose at least one file first.").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "problem", "focus does not go to the error");
+  await check(page, "publish-problem");
+
+  await page.getByLabel("Choose files").setInputFiles(report.files);
+  const unwanted = page.getByRole("button", { name: "Remove notes.html" });
+  await unwanted.click();
+  assert.equal(await page.locator("#chosen tbody tr").count(), 2);
+  await page.getByLabel("Title").fill("Soil survey of the Elbe marshes, 2026");
+  await page.getByLabel("Description").fill(DESCRIPTION);
+  await check(page, "publish-chosen");
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*");
+  report_page = page.url();
+
+  assert.equal(await page.locator("h1").innerText(), "Soil survey of the Elbe marshes, 2026");
+  await page.locator(".checksum summary").first().click();
+  await page.getByText("Technical details").click();
+  await check(page, "publication-open");
+  await page.close();
+});
+
+test("a dropped file becomes a publication, and other words do not", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  const dropped = await page.evaluateHandle(() => {
+    const transfer = new DataTransfer();
+    const bytes = new Uint8Array(3_000_000).map((_, n) => n * 7);
+    transfer.items.add(new File([bytes], "marsh audio.flac", { type: "audio/flac" }));
+    return transfer;
+  });
+  await page.dispatchEvent("body", "dragenter", { dataTransfer: dropped });
+  assert.ok(await page.evaluate(() => document.documentElement.classList.contains("dragging")));
+  await picture(page, "publish-dragging");
+  await page.dispatchEvent("body", "dragover", { dataTransfer: dropped });
+  await page.dispatchEvent("body", "drop", { dataTransfer: dropped });
+  await page.getByRole("button", { name: "Remove marsh audio.flac" }).waitFor();
+  assert.equal(await page.getByLabel("Title").getAttribute("placeholder"), "marsh audio.flac");
+  await page.getByText("Torrent options").click();
+  await page.getByLabel("Hybrid").check();
+  await check(page, "publish-options");
+
+  // The upload is held back for a moment, to look at its progress.
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.route("**/api/v1/publications", async (route) => { await held; await route.continue(); });
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.locator("#sending").waitFor();
+  await check(page, "publish-sending");
+  release();
+  await page.waitForURL("**/p/*");
+  assert.equal(await page.locator("h1").innerText(), "marsh audio.flac");
+  assert.match(await page.locator("aside").innerText(), /hybrid/);
+  const magnet = await page.getByRole("link", { name: "Magnet link" }).getAttribute("href");
+  assert.match(magnet, /^magnet:\?xt=urn:btih:[0-9a-f]{40}&xt=urn:btmh:1220[0-9a-f]{64}&dn=marsh%20audio\.flac&tr=/);
+  await page.close();
+});
+
+test("a cancelled upload publishes nothing and keeps the choice", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose files").setInputFiles({ name: "never.bin", mimeType: "", buffer: Buffer.alloc(1000, 9) });
+  await page.route("**/api/v1/publications", () => {});
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("alert").getByText("Nothing was published").waitFor();
+  assert.equal(await page.locator("#chosen tbody tr").count(), 1);
+  await page.goto(`${server.url}/?q=never.bin`);
+  await page.getByText("Nothing here matches").waitFor();
+  await check(page, "catalogue-no-match");
+  await page.close();
+});
+
+test("what the server refuses is said in the form, in its words", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose files").setInputFiles({ name: "NUL", mimeType: "", buffer: Buffer.from("x") });
+  await page.getByRole("button", { name: "Publish" }).click();
+  const problem = page.getByRole("alert");
+  await problem.getByText("rename it and try again").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Publish" }).isEnabled());
+  await page.close();
+});
+
+test("a chosen folder keeps its paths", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose a folder").setInputFiles(join(scratch, "field notes"));
+  await page.getByRole("button", { name: "Remove field notes/day 1/übersicht.txt" }).waitFor();
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*");
+  folder_page = page.url();
+  assert.equal(await page.locator("h1").innerText(), "field notes");
+  assert.match(await page.locator("table.files").innerText(), /day 1\/übersicht\.txt/);
+  await page.close();
+});
+
+test("torrent, magnet and direct download are on the page and hold what was published", async () => {
+  const page = await people.newPage();
+  await page.goto(report_page);
+  await check(page, "publication");
+  if (process.argv.includes("--pictures")) await publicationPicture();
+
+  const [torrent] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("link", { name: "Download torrent" }).click(),
+  ]);
+  assert.match(torrent.suggestedFilename(), /\.torrent$/);
+  const bencoded = await readFile(await torrent.path(), "latin1");
+  assert.ok(bencoded.startsWith("d8:announce"), "the torrent does not begin with its tracker");
+  assert.ok(bencoded.includes("8:url-list"), "the torrent has no web seed");
+
+  assert.match(await page.getByRole("link", { name: "Magnet link" }).getAttribute("href"), /^magnet:\?xt=urn:btih:/);
+
+  for (const path of [report.files[0], report.files[2]]) {
+    const name = path.split("/").pop();
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("link", { name }).first().click(),
+    ]);
+    assert.equal(await sha256(await file.path()), await sha256(path), name);
+    assert.equal(file.suggestedFilename(), name);
+  }
+  const shown = await page.locator("[data-copy]", { hasText: await sha256(report.files[0]) }).count();
+  assert.equal(shown, 1, "the page does not show the SHA-256 of the file");
+  await page.close();
+});
+
+test("a copy button copies", async () => {
+  await people.grantPermissions(["clipboard-read", "clipboard-write"], { origin: server.url });
+  const page = await people.newPage();
+  await page.goto(report_page);
+  await page.getByText("Technical details").click();
+  await page.getByRole("button", { name: "Copy Info-hash v1" }).click();
+  await page.getByRole("button", { name: "Copy Info-hash v1" }).getByText("Copied").waitFor();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^[0-9a-f]{40}$/);
+  await page.close();
+});
+
+test("the catalogue lists, finds and says what it cannot find", async () => {
+  const page = await people.newPage();
+  await page.goto(server.url);
+  await check(page, "catalogue");
+  await page.getByLabel("Search the catalogue").fill("soil elbe");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "1 publication matching" }).waitFor();
+  await check(page, "catalogue-found");
+  await page.getByRole("link", { name: "Soil survey" }).click();
+  await page.waitForURL(report_page);
+
+  const answer = await page.goto(`${server.url}/p/aaaaaaaaaa`);
+  assert.equal(answer.status(), 404);
+  await check(page, "error-404");
+  await page.getByLabel("Search the catalogue").fill("marsh");
+  await page.getByRole("button", { name: "Search" }).click();
+  await page.getByRole("heading", { name: "matching" }).waitFor();
+  await page.close();
+});
+
+test("a wrong password is refused in words, a right one leads on, and one can log out", async () => {
+  const strangers = await browser.context();
+  const page = await strangers.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.waitForURL("**/login?next=/publish");
+  await check(page, "login");
+  await page.getByLabel("Name").fill("ada");
+  await page.getByLabel("Password", { exact: true }).fill("not her password");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("alert").getByText("The name or the password is wrong.").waitFor();
+  await check(page, "login-wrong");
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.waitForURL("**/publish");
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByRole("link", { name: "Log in" }).waitFor();
+  await strangers.close();
+});
+
+test("the keyboard comes first to the skip link, and every stop can be seen", async () => {
+  const page = await people.newPage();
+  await page.goto(report_page);
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  assert.ok(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)));
+  for (let stop = 0; stop < 8; stop += 1) {
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    assert.notEqual(outline, "none", "a stop of the keyboard has no outline");
+    await page.keyboard.press("Tab");
+  }
+  await page.close();
+});
+
+test("all of it works without a script", async () => {
+  const plain = await browser.context({ javaScriptEnabled: false });
+  const page = await plain.newPage();
+  await page.goto(`${server.url}/login?next=/publish`);
+  await page.getByLabel("Name").fill("ada");
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.waitForURL("**/publish");
+  await check(page, "publish-without-script");
+  await page.getByLabel("Choose files").setInputFiles({ name: "without script.txt", mimeType: "text/plain", buffer: Buffer.from("no script was run\n") });
+  await page.getByLabel("Description").fill("Sent by a plain form.");
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*");
+  assert.equal(await page.locator("h1").innerText(), "without script.txt");
+  for (const name of ["Download torrent", "Magnet link", "Download directly"]) {
+    assert.ok(await page.getByRole("link", { name }).isVisible(), `${name} is missing`);
+  }
+  await check(page, "publication-without-script");
+  const href = await page.getByRole("link", { name: "Download directly" }).getAttribute("href");
+  const answer = await page.request.get(server.url + href);
+  assert.equal(await answer.text(), "no script was run\n");
+  assert.match(answer.headers()["content-security-policy"], /^sandbox/);
+  await page.getByRole("link", { name: "Sower, to the catalogue" }).click();
+  await check(page, "catalogue-without-script");
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByRole("link", { name: "Log in" }).waitFor();
+  await plain.close();
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`nothing is cut off at 320 pixels, and nothing is hard to read, in ${colorScheme}`, async () => {
+    const narrow = await browser.context({ colorScheme, storageState: session, viewport: { width: 320, height: 640 } });
+    const wide = await browser.context({ colorScheme, storageState: session });
+    for (const [name, path] of [
+      ["catalogue", "/"],
+      ["publish", "/publish"],
+      ["publication", new URL(report_page).pathname],
+      ["publication-folder", new URL(folder_page).pathname],
+      ["error-404", "/nothing-here"],
+      ["catalogue-no-match", "/?q=averylongwordthatnothingherehasinitstitleordescription"],
+    ]) {
+      for (const [width, context] of [["320", narrow], ["wide", wide]]) {
+        const page = await context.newPage();
+        await page.goto(server.url + path);
+        for (const summary of await page.locator("summary").all()) await summary.click();
+        await check(page, `${name}-${width}-${colorScheme}`);
+        await page.close();
+      }
+    }
+    await narrow.close();
+    await wide.close();
+
+    // As it is where scripts are off; axe itself needs them on.
+    const unscripted = await browser.context({ colorScheme, storageState: session });
+    await unscripted.route("**/static/script.*", (route) => route.abort());
+    for (const path of ["/publish", new URL(report_page).pathname]) {
+      const page = await unscripted.newPage();
+      await page.goto(server.url + path);
+      await check(page, `unscripted-${path.split("/")[1]}-${colorScheme}`);
+      await page.close();
+    }
+    await unscripted.close();
+
+    const strangers = await browser.context({ colorScheme, viewport: { width: 320, height: 640 } });
+    const page = await strangers.newPage();
+    await page.goto(`${server.url}/login`);
+    await check(page, `login-320-${colorScheme}`);
+    await strangers.close();
+  });
+}
+
+const DESCRIPTION = `Measurements of 412 boreholes between Hamburg and the sea, taken from March to June 2026: grain size, salinity, carbon, and photographs of every core.
+
+The tables are plain CSV. Please cite the survey when you use them.`;
+
+/** Files to publish, in a scratch folder. */
+async function files() {
+  const bytes = (length, seed) => Buffer.from(Uint32Array.from({ length: Math.ceil(length / 4) }, (_, n) => Math.imul(n + seed, 2654435761)).buffer).subarray(0, length);
+  const paths = ["boreholes.csv", "notes.html", "cores and photographs.tar"].map((name) => join(scratch, name));
+  await writeFile(paths[0], bytes(482_113, 1));
+  await writeFile(paths[1], "<h1>not wanted</h1>");
+  await writeFile(paths[2], bytes(38_412_288, 2));
+  const folder = join(scratch, "field notes", "day 1");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "übersicht.txt"), "Nebel am Morgen.\n");
+  await writeFile(join(folder, "a-name-that-is-very-long-and-has-no-place-to-break-".repeat(4) + ".bin"), bytes(70_000, 3));
+  await writeFile(join(scratch, "field notes", "photo.png"), bytes(40_000, 4));
+  return { files: paths };
+}
+
+async function sha256(path) {
+  return createHash("sha256").update(await readFile(path)).digest("hex");
+}
+
+/** The picture for the README: as a visitor sees the page, without the publisher's name in the corner. */
+async function publicationPicture() {
+  const visitors = await browser.context({ viewport: { width: 1180, height: 760 }, deviceScaleFactor: 1.5 });
+  const page = await visitors.newPage();
+  await page.goto(report_page);
+  await picture(page, "publication-visitor", { fullPage: false });
+  await mkdir(join(ROOT, "docs", "pictures"), { recursive: true });
+  await cp(join(PICTURES, "publication-visitor.png"), join(ROOT, "docs", "pictures", "publication.png"));
+  await visitors.close();
+}
+
+/** A promise, or an error if it takes too long. */
+async function within(ms, promise) {
+  let timer;
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`not done after ${ms / 1000} s`)), ms); });
+  await Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+let failed = 0;
+try {
+  await rm(PICTURES, { recursive: true, force: true });
+  await mkdir(PICTURES, { recursive: true });
+  server = await startServer(join(scratch, "data"));
+  browser = await openBrowser();
+  people = await browser.context();
+  for (const { name, run } of tests) {
+    try {
+      await within(TEST_MS, run());
+      console.log(`ok    ${name}`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAIL  ${name}\n${error.stack}`);
+    }
+  }
+} finally {
+  await browser?.close();
+  await server?.stop();
+  await rm(scratch, { recursive: true, force: true });
+}
+console.log(`${tests.length - failed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
