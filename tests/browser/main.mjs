@@ -1,4 +1,4 @@
-// The pages in a real browser, against the real program: `SOWER=target/debug/sower node tests/browser/main.mjs [--pictures]`.
+// The pages in a real browser, against the real program. `tests/browser/run` starts it.
 //
 // Needs Chromium (CHROMIUM names it, /usr/bin/chromium by default) and what `tests/setup browser` puts into the cache. Pictures of every
 // page go to target/browser/; with --pictures, that of a publication goes to docs/pictures/ as well.
