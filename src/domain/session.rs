@@ -93,9 +93,6 @@ pub enum CloseReason {
     /// A message of the Fast extension without having agreed to it (BEP 6).
     #[error("the peer used the Fast extension without having offered it")]
     FastNotAgreed,
-    /// A bitfield or its like a second time.
-    #[error("the peer told of all its pieces twice")]
-    PiecesToldTwice,
     /// Nothing came for [`Options::idle_timeout`].
     #[error("the peer has been silent for too long")]
     Idle,
@@ -124,7 +121,6 @@ pub struct Session {
     is_interested: bool,
     is_peer_choking: bool,
     peer_pieces: Bitfield,
-    has_peer_told_pieces: bool,
     outstanding: VecDeque<Block>,
     /// When the peer last made progress on `outstanding`, or the first of them went out.
     outstanding_since: Instant,
@@ -156,7 +152,6 @@ impl Session {
             is_interested: false,
             is_peer_choking: true,
             peer_pieces: Bitfield::empty(&geometry),
-            has_peer_told_pieces: false,
             outstanding: VecDeque::new(),
             outstanding_since: now,
             outputs: VecDeque::new(),
@@ -431,17 +426,14 @@ impl Session {
 
     fn peer_has(&mut self, index: u32) -> Result<(), CloseReason> {
         let piece = self.geometry.piece(index).ok_or(CloseReason::OutOfRange)?;
-        self.has_peer_told_pieces = true;
         if self.peer_pieces.insert(piece) {
             self.outputs.push_back(Output::PeerHas(piece));
         }
         self.check_need()
     }
 
+    /// BEP 3 and BEP 6 have this come first and once, but aria2 says it again where it would owe twenty `have`s or more.
     fn peer_tells(&mut self, pieces: Bitfield) -> Result<(), CloseReason> {
-        if std::mem::replace(&mut self.has_peer_told_pieces, true) {
-            return Err(CloseReason::PiecesToldTwice);
-        }
         self.peer_pieces = pieces;
         self.outputs.push_back(Output::PeerPieces);
         self.check_need()
@@ -985,12 +977,15 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_told_all_at_once_only_once() {
+    fn pieces_may_be_told_anew() {
         let now = ambient::now();
         let mut session = leecher(Reserved::OURS);
         session.handle_message(Message::HaveNone, now).unwrap();
-        let again = session.handle_message(Message::HaveAll, now);
-        assert_eq!(again, Err(CloseReason::PiecesToldTwice));
+        let two_pieces = Message::Bitfield(Bytes::from_static(&[0b1100_0000]));
+        session.handle_message(two_pieces, now).unwrap();
+        assert_eq!(session.peer_pieces().count(), 2);
+        session.handle_message(Message::HaveAll, now).unwrap();
+        assert!(session.peer_pieces().is_full());
     }
 
     #[test]
