@@ -154,20 +154,22 @@ impl Reader {
     }
 }
 
-/// Fills `buffers`, one after another, from `offset` of a file: at once if the bytes are in memory, else by waiting for the disk.
+/// Fills `buffers`, one after another, from `offset` of a file: with what is in memory at once, with the rest by waiting for the disk.
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
 pub async fn read_scattered(
     file: &dyn ContentFile,
     offset: u64,
-    buffers: &mut [IoSliceMut<'_>],
+    mut buffers: &mut [IoSliceMut<'_>],
 ) -> io::Result<()> {
-    if file.try_read(offset, buffers)? {
+    let at_once = file.try_read(offset, buffers)?;
+    IoSliceMut::advance_slices(&mut buffers, at_once);
+    let length = buffers.iter().map(|buffer| buffer.len()).sum();
+    if length == 0 {
         return Ok(());
     }
-    let length = buffers.iter().map(|buffer| buffer.len()).sum();
-    let bytes = file.read(offset, length).await?;
+    let bytes = file.read(offset + at_once as u64, length).await?;
     let mut rest = bytes.as_slice();
     for buffer in buffers {
         let Some((head, tail)) = rest.split_at_checked(buffer.len()) else {
@@ -183,5 +185,37 @@ fn damaged(torrent: &Torrent, piece: PieceIndex) -> ReadError {
     ReadError::Damaged {
         publication: torrent.publication.to_string(),
         piece: piece.get(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use rustix::fs::{Advice, fadvise};
+
+    use super::*;
+    use crate::store::files::{FileStore, Options};
+
+    #[tokio::test]
+    async fn reads_on_from_the_disk_where_memory_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::open(folder.path(), Options::default()).unwrap();
+        let content: Vec<u8> = (0..400_000_u32).map(|i| (i / 7 % 251) as u8).collect();
+        let id = "abcdefghij".parse().unwrap();
+        let mut upload = store.stage(id).unwrap();
+        upload.begin_file().unwrap();
+        upload.write(&content).unwrap();
+        upload.seal().unwrap();
+        let file = store.open(id, 0).await.unwrap().unwrap();
+        // The file leaves memory, and its beginning comes back.
+        let on_disk = File::open(folder.path().join("abcdefghij/0")).unwrap();
+        fadvise(&on_disk, 0, None, Advice::DontNeed).unwrap();
+        file.read(0, 1).await.unwrap();
+
+        let mut buffers = vec![vec![0; 16_384]; 16];
+        let mut slices: Vec<_> = buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
+        read_scattered(&*file, 5, &mut slices).await.unwrap();
+        assert!(buffers.concat() == content[5..5 + 16 * 16_384]);
     }
 }

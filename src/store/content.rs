@@ -93,12 +93,12 @@ pub trait ContentFile: Send + Sync {
     /// Bytes in the file.
     fn length(&self) -> u64;
 
-    /// Fills `buffers`, one after another, from `offset`, if that needs no waiting: `Ok(false)` where the bytes are not in memory
-    /// (then the buffers' contents are undefined).
+    /// Fills `buffers`, one after another, from `offset`, as far as that needs no waiting. Gives the number of bytes read: fewer than
+    /// the buffers hold where the rest is not in memory.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
-    fn try_read(&self, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> io::Result<bool>;
+    fn try_read(&self, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
 
     /// Reads `length` bytes from `offset`, waiting for the disk on a thread that may.
     ///

@@ -118,7 +118,7 @@ impl ContentBody {
                     return Ok(None);
                 }
                 let mut buffers = [IoSliceMut::new(lent.bytes_mut())];
-                if !stored.file.try_read(self.at, &mut buffers)? {
+                if stored.file.try_read(self.at, &mut buffers)? < length {
                     return Ok(None);
                 }
             }
