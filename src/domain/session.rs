@@ -212,7 +212,13 @@ impl Session {
         self.requests.len()
     }
 
-    /// Takes in a message.
+    /// Whether another message can be taken in. Without the Fast extension a request beyond the bound could be neither kept nor
+    /// refused (rTorrent queues more and never asks again), so the peer must wait until some have been served.
+    pub fn has_room(&self) -> bool {
+        self.has_fast || self.requests.len() < self.options.max_requests
+    }
+
+    /// Takes in a message. To be called while there is [room](Self::has_room).
     ///
     /// # Errors
     /// [`CloseReason`] where an honest peer would not have sent it; the connection must be closed.

@@ -268,9 +268,9 @@ impl<P: Party> Connection<'_, P> {
         Ok(())
     }
 
-    /// Whether the answers to further messages still fit.
+    /// Whether further messages can be taken in, and the answers to them still fit.
     fn has_room(&self, outbox: &Outbox) -> bool {
-        outbox.unsent().len() < OUTBOX_FULL + self.options.send_buffer
+        self.session.has_room() && outbox.unsent().len() < OUTBOX_FULL + self.options.send_buffer
     }
 
     /// Takes requests off the session's queue, as many as one batch holds, and lays their blocks out.

@@ -1,6 +1,7 @@
 //! The HTTP tracker as its clients see it (HARDENING, HTTP tracker).
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
@@ -16,6 +17,7 @@ struct Answer {
     complete: Option<u32>,
     incomplete: Option<u32>,
     peers: Option<ByteBuf>,
+    peers6: Option<ByteBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,7 +42,10 @@ struct Published {
 }
 
 fn published() -> Published {
-    let server = Server::start();
+    published_on(Server::start())
+}
+
+fn published_on(server: Server) -> Published {
     let (status, publication) = server.publish(&server.token(), &[], &[("a", &[5; 40_000])]);
     assert_eq!(status, 201, "{publication}");
     let info_hash = InfoHash::from_hex(publication["info_hash_v1"].as_str().unwrap()).unwrap();
@@ -91,6 +96,36 @@ fn the_embedded_seed_is_in_every_answer() {
         .unwrap();
     let seed = [&[127, 0, 0, 1], &port.to_be_bytes()[..]].concat();
     assert_eq!(answer.peers.unwrap().into_vec(), seed);
+}
+
+#[test]
+fn both_families_are_one_swarm_behind_one_port() {
+    let mut swarm = published_on(Server::start_with(&[
+        ("SOWER_LISTEN", "[::]:0"),
+        ("SOWER_PEER__ADVERTISE", "[2001:db8::7]:6881"),
+    ]));
+    let port = swarm.server.url.rsplit(':').next().unwrap().to_owned();
+    swarm.server.url = format!("http://[::1]:{port}");
+    swarm.announce(1, 6001, "left=40000&compact=1&event=started");
+    swarm.server.url = format!("http://127.0.0.1:{port}");
+    let answer = swarm.announce(2, 6002, "left=40000&compact=1&event=started");
+    assert_eq!((answer.complete, answer.incomplete), (Some(1), Some(2)));
+    let (seed, peer) = (
+        &"2001:db8::7".parse::<Ipv6Addr>().unwrap().octets(),
+        &Ipv6Addr::LOCALHOST.octets(),
+    );
+    let peers6 = answer.peers6.unwrap().into_vec();
+    assert_eq!(peers6.len(), 36);
+    assert!(
+        peers6
+            .chunks(18)
+            .any(|one| one == [&seed[..], &6881_u16.to_be_bytes()].concat())
+    );
+    assert!(
+        peers6
+            .chunks(18)
+            .any(|one| one == [&peer[..], &6001_u16.to_be_bytes()].concat())
+    );
 }
 
 #[test]

@@ -219,6 +219,31 @@ fn requests_beyond_the_queue_are_rejected_not_kept() {
 }
 
 #[test]
+fn a_peer_that_cannot_be_told_no_is_served_in_full() {
+    let seed = seed_with(&[("SOWER_PEER__MAX_REQUESTS", "4")]);
+    let mut plain =
+        ScriptedPeer::greet_speaking(&seed.server.address(), seed.info_hash, Reserved::default());
+    plain.become_unchoked();
+    let mut requests = bytes::BytesMut::new();
+    for begin in 0..200 {
+        let block = RawBlock {
+            index: 0,
+            begin,
+            length: 16,
+        };
+        Message::Request(block).encode(&mut requests);
+    }
+    plain.say(&requests);
+    for expected in 0..200 {
+        let begin = plain.next_that(|message| match message {
+            Message::Piece { begin, .. } => Some(begin),
+            _ => None,
+        });
+        assert_eq!(begin, expected);
+    }
+}
+
+#[test]
 fn metadata_comes_whole_and_not_without_end() {
     let seed = seed();
     let mut peer = seed.peer();
