@@ -1,7 +1,8 @@
 //! Accounts, API tokens and web sessions in SQLite.
 
 use async_trait::async_trait;
-use sqlx::FromRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
 
 use super::SqliteStore;
 use crate::domain::account::{Account, Role, fold_name};
@@ -158,7 +159,6 @@ impl AccountStore for SqliteStore {
     }
 }
 
-#[derive(FromRow)]
 struct AccountRow {
     id: i64,
     name: String,
@@ -166,6 +166,19 @@ struct AccountRow {
     password: String,
     is_disabled: bool,
     created_at: i64,
+}
+
+impl FromRow<'_, SqliteRow> for AccountRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            role: row.try_get("role")?,
+            password: row.try_get("password")?,
+            is_disabled: row.try_get("is_disabled")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
 }
 
 impl AccountRow {

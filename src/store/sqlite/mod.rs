@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -20,7 +20,12 @@ use sqlx::{Sqlite, Transaction};
 
 use super::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// The changes to the tables, oldest first. One that has been released is never edited.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(
+    1,
+    "publications and accounts",
+    include_str!("../../../migrations/sqlite/0001_publications_and_accounts.sql"),
+)];
 
 /// How the database is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +79,7 @@ impl SqliteStore {
         if !is_new {
             check(&writer).await.map_err(|error| at_path(path, error))?;
         }
-        MIGRATIONS.run(&writer).await.map_err(not_migrated)?;
+        migrator().run(&writer).await.map_err(not_migrated)?;
         let readers = pool
             .max_connections(options.readers.max(1))
             .connect_with(connect.read_only(true))
@@ -92,6 +97,21 @@ impl SqliteStore {
     async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+/// Brings the tables up to date. Put together by hand: the macro for it would have SQLite built a second time for the compiler's own use.
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS.map(|(version, description, sql)| {
+        let sql = sqlx::SqlStr::from_static(sql);
+        Migration::new(
+            version,
+            description.into(),
+            MigrationType::Simple,
+            sql,
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.into())
 }
 
 /// Makes a new file that only its owner may read (it will hold password hashes); says whether it did.

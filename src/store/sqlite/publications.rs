@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
 
 use super::SqliteStore;
 use crate::domain::publication::{Publication, PublicationId, PublishedFile};
@@ -224,7 +225,6 @@ impl PublicationStore for SqliteStore {
     }
 }
 
-#[derive(FromRow)]
 struct PublicationRow {
     id: String,
     title: String,
@@ -239,6 +239,26 @@ struct PublicationRow {
     publisher: String,
     created_at: i64,
     published_at: i64,
+}
+
+impl FromRow<'_, SqliteRow> for PublicationRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            title: row.try_get("title")?,
+            description: row.try_get("description")?,
+            private: row.try_get("private")?,
+            name: row.try_get("name")?,
+            info_hash_v1: row.try_get("info_hash_v1")?,
+            info_hash_v2: row.try_get("info_hash_v2")?,
+            piece_length: row.try_get("piece_length")?,
+            total_length: row.try_get("total_length")?,
+            file_count: row.try_get("file_count")?,
+            publisher: row.try_get("publisher")?,
+            created_at: row.try_get("created_at")?,
+            published_at: row.try_get("published_at")?,
+        })
+    }
 }
 
 impl PublicationRow {
@@ -294,12 +314,22 @@ impl From<&PublishedFile> for FileToInsert {
     }
 }
 
-#[derive(FromRow)]
 struct FileRow {
     path: String,
     length: i64,
     sha256: Vec<u8>,
     stored_as: u32,
+}
+
+impl FromRow<'_, SqliteRow> for FileRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            path: row.try_get("path")?,
+            length: row.try_get("length")?,
+            sha256: row.try_get("sha256")?,
+            stored_as: row.try_get("stored_as")?,
+        })
+    }
 }
 
 impl FileRow {
