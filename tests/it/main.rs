@@ -9,6 +9,7 @@
 mod architecture;
 mod command_line;
 mod download;
+mod download_command;
 mod peer;
 mod publish;
 mod scripted_seed;
