@@ -10,7 +10,7 @@ use crate::proto::geometry::BLOCK_LENGTH;
 /// A node of the tree: a SHA-256, or zeros for a leaf past the file's end.
 pub type Hash = [u8; HASH_LENGTH];
 
-/// Bytes in a [`Hash`].
+/// Bytes in a [`type@Hash`].
 pub const HASH_LENGTH: usize = 32;
 
 /// Rows from the leaves up to the row in which one hash stands for one piece of so many bytes: a power of two from 16 KiB.
