@@ -43,7 +43,8 @@ fuzz_target!(|input: (u8, u16, &[u8])| {
         buffer.extend_from_slice(part);
         drain(&mut buffer, &limits, &mut in_parts)
     });
-    assert_eq!(end, end_in_parts);
+    // The kind of a frame that is too long may not be there yet when its length is refused.
+    assert_eq!(end.is_err(), end_in_parts.is_err());
     assert_eq!(whole, in_parts);
 
     for message in whole {
