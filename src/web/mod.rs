@@ -9,7 +9,7 @@
 //! | [`auth`], [`credentials`], [`backoff`] | who asks: sessions, tokens, passwords |
 //! | [`pages`] | what people see |
 //! | [`api`] | what programs ask |
-//! | [`upload`], [`patience`] | multipart bodies on their way in |
+//! | [`upload`], [`incoming`], [`patience`] | multipart bodies on their way in |
 //! | [`content`], [`body`] | published files on their way out |
 //! | [`torrent`] | torrent files and magnet links, put together when asked for |
 //! | [`links`] | addresses, from `public_url` alone |
@@ -25,6 +25,7 @@ mod credentials;
 mod error;
 mod guard;
 mod health;
+mod incoming;
 mod links;
 mod pages;
 mod patience;

@@ -82,7 +82,8 @@ fn form_limits(state: &WebState) -> Limits {
     Limits {
         patience: Duration::from_secs(state.options.body_timeout),
         bytes_per_second: state.options.min_body_rate,
-        bytes: MAX_FORM as u64,
+        // The size is bounded where forms are read.
+        bytes: u64::MAX,
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::stream;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION,
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, ETAG,
-    HOST, IF_RANGE, LOCATION, ORIGIN, RANGE, RETRY_AFTER, SET_COOKIE,
+    EXPECT, HOST, IF_RANGE, LOCATION, ORIGIN, RANGE, RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -991,16 +991,30 @@ async fn limits_are_judged_before_the_body() {
         ..publish::Options::default()
     };
     let site = Site::with("http://example.org:8080", rules).await;
-    let never = Body::from_stream(stream::poll_fn(|_| {
-        std::task::Poll::<Option<Result<Bytes, std::io::Error>>>::Pending
-    }));
-    let mut request = multipart("/api/v1/publications", never);
-    request
-        .headers_mut()
-        .insert(CONTENT_LENGTH, 100_000_000_u64.into());
-    let answer = site.send(request).await;
+    // A body that nobody may ask for, as with `Expect: 100-continue`.
+    let huge = |length: u64| {
+        let never = stream::poll_fn(
+            |_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> {
+                panic!("the body was asked for")
+            },
+        );
+        let mut request = multipart("/api/v1/publications", Body::from_stream(never));
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(EXPECT, "100-continue".parse().unwrap());
+        request
+    };
+    let answer = site.send(huge(100_000_000)).await;
     assert_eq!(answer.status, 413);
     assert!(answer.text().contains("1 kB"), "{}", answer.text());
+    let unlimited = Site::open_to_anyone().await;
+    let answer = unlimited.send(huge(1 << 60)).await;
+    assert_eq!(answer.status, 507);
+    assert!(
+        answer.text().contains("The disk has room for"),
+        "{}",
+        answer.text()
+    );
 
     let answer = site
         .upload(&Multipart::default().file("a", &pattern(1001)), &[])

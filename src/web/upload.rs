@@ -3,93 +3,142 @@
 //! Permission and size are judged before the first byte of the body is read. Nothing is visible until the last boundary and the end of the body
 //! have come; whatever breaks before that takes the staged bytes along.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
-use futures_util::{Stream, StreamExt};
+use axum::body::Body;
+use axum::extract::multipart::Field;
+use axum::extract::{DefaultBodyLimit, FromRef, FromRequest, Multipart, Request};
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use tokio::task::spawn_blocking;
 
 use super::error::{WebError, sentence};
-use super::patience::{BodyError, Limits, PatientBody};
-use super::state::Options;
+use super::incoming::SharedBody;
+use super::patience::{BodyError, Limits};
+use super::state::{Options, WebState};
 use super::text::size;
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::publication::Publication;
 use crate::proto::metainfo::info::Format;
 use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Upload};
-
-/// Bytes before a field's content, at most: its headers, or what stands before the first boundary.
-const MAX_FIELD_HEAD: usize = 64 * 1024;
-
-/// Bytes after the last boundary, at most.
-const MAX_EPILOGUE: usize = 64 * 1024;
-
-/// What is still read of a body that is refused, so that the refusal reaches senders who only listen when they have sent.
-const COURTESY: usize = 4 * 1024 * 1024;
-
-/// How long that may take.
-const COURTESY_TIME: Duration = Duration::from_secs(2);
+use crate::store::content::ContentStore;
 
 /// Bytes that a form adds to the files in it, at most.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
 
-/// Receives an upload and publishes it.
-pub(super) async fn receive(
-    ingest: &Ingest,
-    publisher: Option<&Account>,
-    options: &Options,
-    request: Request,
-) -> Result<Publication, WebError> {
-    let rules = ingest.options();
-    let total_length = check_head(request.headers(), rules)?;
-    let (parts, body) = request.into_parts();
-    let body = SharedBody::new(body, limits(rules, options));
-    let request = Request::from_parts(parts, Body::from_stream(body.clone()));
-    let received = receive_fields(ingest, total_length, &body, request).await;
-    let (mut form, upload) = match received {
-        Ok(received) => received,
-        Err(error) => {
-            body.hear_out().await;
-            return Err(error);
-        }
-    };
-    let details = Details {
-        title: form.title.take().unwrap_or_default(),
-        description: form.description.take().unwrap_or_default(),
-        format: form.format.unwrap_or_default(),
-        private: form.private.unwrap_or_default(),
-        publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
-    };
-    Ok(upload.finish(details, ambient::unix_now()).await?)
+/// Where uploads go.
+#[derive(Clone)]
+pub(super) struct Reception {
+    ingest: Ingest,
+    content: Arc<dyn ContentStore>,
+    options: Arc<Options>,
 }
 
-/// Judges what the head of a request says of its body: the type, and the length if it is known.
-fn check_head(headers: &HeaderMap, rules: &Rules) -> Result<Option<u64>, WebError> {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("multipart/form-data") {
-        return Err(WebError::UnsupportedType(
-            "Send the files as multipart/form-data, in fields named \"files\".".to_owned(),
-        ));
+impl FromRef<WebState> for Reception {
+    fn from_ref(state: &WebState) -> Self {
+        Self {
+            ingest: state.ingest.clone(),
+            content: Arc::clone(&state.content_store),
+            options: Arc::clone(&state.options),
+        }
     }
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse().ok());
-    if length.is_some_and(|length| length > max_body(rules)) {
-        return Err(too_large(rules.max_bytes));
+}
+
+impl Reception {
+    /// What may be published, and by whom.
+    pub(super) fn rules(&self) -> &Rules {
+        self.ingest.options()
     }
-    Ok(length)
+
+    /// Bytes that fit: on the disk, and by the rules.
+    pub(super) async fn room(&self) -> Result<u64, WebError> {
+        let content = Arc::clone(&self.content);
+        let free = spawn_blocking(move || content.free_bytes())
+            .await
+            .map_err(|error| WebError::Internal(Box::new(error)))??;
+        Ok(match self.rules().max_bytes {
+            0 => free,
+            limit => free.min(limit),
+        })
+    }
+
+    /// Receives an upload and publishes it.
+    pub(super) async fn receive(
+        &self,
+        publisher: Option<&Account>,
+        request: Request,
+    ) -> Result<Publication, WebError> {
+        let total_length = match self.check_head(request.headers()).await {
+            Ok(total_length) => total_length,
+            Err(error) => return Err(self.refuse(request, error).await),
+        };
+        let (parts, body) = request.into_parts();
+        let body = SharedBody::new(body, self.limits());
+        let request = Request::from_parts(parts, Body::from_stream(body.clone()));
+        let received = receive_fields(&self.ingest, total_length, &body, request).await;
+        let (form, upload) = match received {
+            Ok(received) => received,
+            Err(error) => {
+                body.hear_out().await;
+                return Err(error);
+            }
+        };
+        let details = form.details(publisher);
+        Ok(upload.finish(details, ambient::unix_now()).await?)
+    }
+
+    /// Passes a refusal on when the sender is ready to hear it: one that does not wait for our word has to be heard out for a moment.
+    pub(super) async fn refuse(&self, request: Request, error: WebError) -> WebError {
+        // RFC 9110, section 10.1.1: who expects a word before sending gets the refusal as that word.
+        if !request.headers().contains_key(EXPECT) {
+            SharedBody::new(request.into_body(), self.limits())
+                .hear_out()
+                .await;
+        }
+        error
+    }
+
+    /// Judges what the head of a request says of its body: the type, and the length if it is known.
+    async fn check_head(&self, headers: &HeaderMap) -> Result<Option<u64>, WebError> {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let essence = text(CONTENT_TYPE).split(';').next().unwrap_or_default();
+        if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+            return Err(WebError::UnsupportedType(
+                "Send the files as multipart/form-data, in fields named \"files\".".to_owned(),
+            ));
+        }
+        let Ok(length) = text(CONTENT_LENGTH).parse() else {
+            return Ok(None);
+        };
+        let rules = self.rules();
+        if length > max_body(rules) {
+            return Err(too_large(rules.max_bytes));
+        }
+        let room = self.room().await?;
+        if length > room.saturating_add(FORM_OVERHEAD) {
+            return Err(WebError::Full(format!(
+                "The disk has room for {}, and this upload needs {}. Publish less, or ask the administrator for space.",
+                size(room),
+                size(length)
+            )));
+        }
+        Ok(Some(length))
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            patience: Duration::from_secs(self.options.body_timeout),
+            bytes_per_second: self.options.min_body_rate,
+            bytes: max_body(self.rules()),
+        }
+    }
 }
 
 /// Bytes in a whole body, at most.
@@ -97,14 +146,6 @@ const fn max_body(rules: &Rules) -> u64 {
     match rules.max_bytes {
         0 => u64::MAX,
         files => files.saturating_add(FORM_OVERHEAD),
-    }
-}
-
-const fn limits(rules: &Rules, options: &Options) -> Limits {
-    Limits {
-        patience: Duration::from_secs(options.body_timeout),
-        bytes_per_second: options.min_body_rate,
-        bytes: max_body(rules),
     }
 }
 
@@ -199,6 +240,16 @@ struct Form {
 }
 
 impl Form {
+    fn details(self, publisher: Option<&Account>) -> Details {
+        Details {
+            title: self.title.unwrap_or_default(),
+            description: self.description.unwrap_or_default(),
+            format: self.format.unwrap_or_default(),
+            private: self.private.unwrap_or_default(),
+            publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
+        }
+    }
+
     async fn read(
         &mut self,
         field: Field<'_>,
@@ -286,135 +337,7 @@ fn decode_file_name(name: &str) -> String {
 }
 
 fn too_large(limit: u64) -> WebError {
-    WebError::TooLarge(format!(
-        "The upload is larger than {}, which is what this server takes at once. Publish it in parts, or ask the administrator to raise publish.max_bytes.",
-        size(limit)
-    ))
-}
-
-/// A body that the multipart reader and we ourselves hold on to: it reads the fields, we know why they broke off and what comes after them.
-#[derive(Clone)]
-struct SharedBody(Arc<Mutex<Progress>>);
-
-struct Progress {
-    body: PatientBody,
-    /// Bytes that came since the head of a field was awaited; `None` while content comes, which is not kept in memory.
-    head: Option<usize>,
-    /// Whether to let the reader look at what came before it gets more: it would take all there is into memory.
-    pauses: bool,
-    failure: Option<BodyError>,
-}
-
-impl SharedBody {
-    fn new(body: Body, limits: Limits) -> Self {
-        Self(Arc::new(Mutex::new(Progress {
-            body: PatientBody::new(body, limits),
-            head: None,
-            pauses: false,
-            failure: None,
-        })))
-    }
-
-    fn expect_head(&self) {
-        self.progress().head = Some(0);
-    }
-
-    fn expect_content(&self) {
-        self.progress().head = None;
-    }
-
-    /// Why the multipart reader gave up.
-    fn explain(&self, error: &MultipartError) -> WebError {
-        match self.progress().failure.take() {
-            Some(failure) => failure.into(),
-            None => WebError::Invalid(format!(
-                "The upload ended too early or is not well-formed, so nothing was published. Try again. ({})",
-                error.body_text()
-            )),
-        }
-    }
-
-    /// Reads to the end of the body: only then is it known that nothing broke.
-    async fn expect_end(&self) -> Result<(), WebError> {
-        self.expect_content();
-        let mut rest = self.clone();
-        let mut length = 0_usize;
-        while let Some(bytes) = rest.next().await {
-            let Ok(bytes) = bytes else {
-                let failure = self.progress().failure.take();
-                return Err(failure.map_or_else(
-                    || WebError::Invalid("The upload broke off.".to_owned()),
-                    WebError::from,
-                ));
-            };
-            length = length.saturating_add(bytes.len());
-            if length > MAX_EPILOGUE {
-                return Err(WebError::Invalid(
-                    "There is more after the end of the form. Nothing was published.".to_owned(),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads on for a moment after a refusal.
-    async fn hear_out(&self) {
-        if self.progress().failure.is_some() {
-            return;
-        }
-        self.expect_content();
-        let mut rest = self.clone();
-        let listening = async {
-            let mut length = 0_usize;
-            while let Some(Ok(bytes)) = rest.next().await {
-                length = length.saturating_add(bytes.len());
-                if length > COURTESY {
-                    return;
-                }
-            }
-        };
-        // Whether it came to its end does not matter any more.
-        let _ = tokio::time::timeout(COURTESY_TIME, listening).await;
-    }
-
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Stream for SharedBody {
-    type Item = Result<Bytes, std::io::Error>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut progress = self.progress();
-        if std::mem::take(&mut progress.pauses) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if progress.head.is_some_and(|length| length > MAX_FIELD_HEAD) {
-            progress.failure = Some(BodyError::LongHead);
-            return Poll::Ready(Some(Err(std::io::Error::other(
-                "a field's head is too long",
-            ))));
-        }
-        let polled = Pin::new(&mut progress.body).poll_next(context);
-        polled.map(|item| {
-            item.map(|received| match received {
-                Ok(bytes) => {
-                    progress.pauses = true;
-                    if let Some(length) = &mut progress.head {
-                        *length = length.saturating_add(bytes.len());
-                    }
-                    Ok(bytes)
-                }
-                Err(failure) => {
-                    let error = std::io::Error::other(failure.to_string());
-                    progress.failure = Some(failure);
-                    Err(error)
-                }
-            })
-        })
-    }
+    BodyError::TooLarge(limit).into()
 }
 
 impl From<IngestError> for WebError {
@@ -435,23 +358,6 @@ impl From<IngestError> for WebError {
                 after: Duration::from_secs(30),
             },
             IngestError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<BodyError> for WebError {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::TooSlow => Self::TooSlow(
-                "The upload stood still for too long, so nothing was published. Check the connection and try again.".to_owned(),
-            ),
-            BodyError::TooLarge(limit) => too_large(limit),
-            BodyError::LongHead => Self::Invalid(
-                "The form is not well-formed: the head of a field is too long.".to_owned(),
-            ),
-            BodyError::Broken(_) => Self::Invalid(
-                "The upload broke off before its end, so nothing was published. Try again.".to_owned(),
-            ),
         }
     }
 }

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::domain::publication::{Publication, PublishedFile};
-use crate::publish::Ingest;
 use crate::store::publications::{Cursor, MAX_PAGE, PageQuery};
 use crate::tracker::service::Tracker;
 use crate::web::auth::Caller;
@@ -20,10 +19,10 @@ use crate::web::error::WebError;
 use crate::web::links::Links;
 use crate::web::pages::publish::may_not_publish;
 use crate::web::shelf::Shelf;
-use crate::web::state::{Options, WebState};
+use crate::web::state::WebState;
 use crate::web::text::machine_time;
 use crate::web::torrent::Mint;
-use crate::web::upload;
+use crate::web::upload::Reception;
 
 /// Publications in an answer where nobody says how many.
 const PAGE: u32 = 20;
@@ -169,24 +168,24 @@ impl Describer {
 
 /// `POST /api/v1/publications`
 pub(in crate::web) async fn publish(
-    State(ingest): State<Ingest>,
-    State(options): State<Arc<Options>>,
+    State(reception): State<Reception>,
     State(describer): State<Describer>,
     Caller(caller): Caller,
     request: Request,
 ) -> Result<Response, WebError> {
     let role = caller.as_ref().map(|account| account.role);
-    if !ingest.options().who.allows(role) {
-        return Err(caller.as_ref().map_or_else(
+    if !reception.rules().who.allows(role) {
+        let refusal = caller.as_ref().map_or_else(
             || {
                 WebError::NotLoggedIn(
                     "Publishing here needs an account. Send \"Authorization: Bearer \" and an API token; `sower token create` makes one.".to_owned(),
                 )
             },
             may_not_publish,
-        ));
+        );
+        return Err(reception.refuse(request, refusal).await);
     }
-    let publication = upload::receive(&ingest, caller.as_ref(), &options, request).await?;
+    let publication = reception.receive(caller.as_ref(), request).await?;
     let published = describer.whole(&publication);
     let location = [(LOCATION, format!("/api/v1/publications/{}", published.id))];
     Ok((StatusCode::CREATED, location, Json(published)).into_response())

@@ -1,22 +1,15 @@
 //! The upload form, and what it sends where no script runs.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use tokio::task::spawn_blocking;
-
 use super::Frame;
 use crate::domain::account::{Account, WhoMayPublish};
-use crate::publish::Ingest;
-use crate::store::content::ContentStore;
 use crate::web::auth::Viewer;
 use crate::web::error::{WebError, page as render};
-use crate::web::state::Options;
 use crate::web::text::{grouped, size};
-use crate::web::upload;
+use crate::web::upload::Reception;
 
 #[derive(Template)]
 #[template(path = "publish.html")]
@@ -33,21 +26,13 @@ struct PublishPage {
 /// `GET /publish`
 pub(in crate::web) async fn page(
     State(who_may_publish): State<WhoMayPublish>,
-    State(ingest): State<Ingest>,
-    State(content): State<Arc<dyn ContentStore>>,
+    State(reception): State<Reception>,
     Viewer(viewer): Viewer,
 ) -> Result<Response, WebError> {
     if let Err(refusal) = check_permission(viewer.as_ref(), who_may_publish) {
         return refusal.map_or_else(|| Ok(log_in_first()), Err);
     }
-    let rules = ingest.options();
-    let room = spawn_blocking(move || content.free_bytes())
-        .await
-        .map_err(|error| WebError::Internal(Box::new(error)))??;
-    let room = match rules.max_bytes {
-        0 => room,
-        limit => room.min(limit),
-    };
+    let (room, rules) = (reception.room().await?, reception.rules());
     let form = PublishPage {
         frame: Frame::new(viewer.as_ref(), who_may_publish),
         room,
@@ -62,15 +47,17 @@ pub(in crate::web) async fn page(
 /// `POST /publish`
 pub(in crate::web) async fn publish(
     State(who_may_publish): State<WhoMayPublish>,
-    State(ingest): State<Ingest>,
-    State(options): State<Arc<Options>>,
+    State(reception): State<Reception>,
     Viewer(viewer): Viewer,
     request: Request,
 ) -> Result<Response, WebError> {
     if let Err(refusal) = check_permission(viewer.as_ref(), who_may_publish) {
-        return refusal.map_or_else(|| Ok(log_in_first()), Err);
+        return match refusal {
+            Some(refusal) => Err(reception.refuse(request, refusal).await),
+            None => Ok(log_in_first()),
+        };
     }
-    let publication = upload::receive(&ingest, viewer.as_ref(), &options, request).await?;
+    let publication = reception.receive(viewer.as_ref(), request).await?;
     Ok(Redirect::to(&format!("/p/{}", publication.id)).into_response())
 }
 
