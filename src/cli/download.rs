@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use rand::RngExt;
 use serde_json::json;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Display;
 use super::say;
+use super::signals::stop_on_signal;
 use super::source::{self, Source};
 use crate::ambient;
 use crate::discovery::announcer::{self, Announcer, Identity};
@@ -71,11 +72,10 @@ impl DownloadArgs {
             Display::bar()
         };
         let info = Arc::new(torrent.info);
-        let download = self.download(Arc::clone(&info), torrent.trackers, &mut display, &shutdown);
-        let ended = tokio::select! {
-            ended = download => ended,
-            never = stop_on_interrupt(&shutdown) => never,
-        };
+        stop_on_signal(&shutdown)?;
+        let ended = self
+            .download(Arc::clone(&info), torrent.trackers, &mut display, &shutdown)
+            .await;
         display.finish();
         match ended? {
             Ending::Complete => Ok(self.say_complete(&info)?),
@@ -186,18 +186,6 @@ impl DownloadArgs {
         }
         Ok(())
     }
-}
-
-/// Asks the download to stop at the first Ctrl-C; a second one ends the program as it always does.
-async fn stop_on_interrupt<T>(shutdown: &CancellationToken) -> anyhow::Result<T> {
-    tokio::signal::ctrl_c()
-        .await
-        .context("Ctrl-C cannot be listened to")?;
-    shutdown.cancel();
-    tokio::signal::ctrl_c()
-        .await
-        .context("Ctrl-C cannot be listened to")?;
-    bail!("stopped at once; the same command goes on where it was")
 }
 
 /// Shows progress until something is done.

@@ -9,6 +9,7 @@ mod health;
 mod progress;
 mod serve;
 mod show;
+mod signals;
 mod source;
 
 use std::fmt::Display;

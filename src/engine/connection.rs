@@ -38,8 +38,8 @@ pub(crate) enum Closed {
     /// The peer's blocks made up a piece that is not the torrent's.
     #[error("the peer sent false data")]
     Poisoned,
-    /// The peer lets us request and then sends nothing of it.
-    #[error("the peer rejects what it said it would send")]
+    /// The peer gives nothing.
+    #[error("the peer gives nothing")]
     Unhelpful,
     /// The peer left what we sent unread.
     #[error("the peer has not read what it asked for")]

@@ -56,6 +56,8 @@ pub struct Options {
     pub idle_timeout: u64,
     /// Seconds that a peer may take over a block that we asked for.
     pub request_timeout: u64,
+    /// Seconds without a block after which a peer makes room, if others wait for its place.
+    pub patience: u64,
     /// Blocks that one peer may be asked for at a time, if it says that it takes as many.
     pub requests: usize,
     /// Bytes of pieces that are not whole or not written yet, at most; two pieces where that is more.
@@ -71,6 +73,7 @@ impl Default for Options {
             handshake_timeout: 10,
             idle_timeout: 180,
             request_timeout: 60,
+            patience: 120,
             requests: 1_000,
             memory: 64 * 1024 * 1024,
         }

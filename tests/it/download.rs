@@ -274,15 +274,37 @@ async fn a_liar_is_banned_and_the_others_make_up_for_it() {
 }
 
 #[tokio::test]
-async fn a_seed_that_stalls_loses_its_blocks_to_the_others() {
+async fn a_seed_that_stalls_holds_up_neither_its_blocks_nor_its_place() {
     let torrent = torrent();
     let folder = tempfile::tempdir().unwrap();
-    let (mut staller, honest) = (torrent.seed(Manner::Stalls), torrent.seed(Manner::Honest));
-    let download = torrent.open(folder.path(), impatient()).await.unwrap();
+    let (stalling, honest) = (
+        torrent.seed(Manner::GivesOutAfter(9)),
+        torrent.seed(Manner::Honest),
+    );
+    let options = Options {
+        connections: 1,
+        ..impatient()
+    };
+    let download = torrent.open(folder.path(), options).await.unwrap();
+    let seeds = vec![stalling.address, honest.address];
+    assert_eq!(download.run(seeds).await.unwrap(), Ending::Complete);
+    torrent.is_whole_in(folder.path());
+    assert_eq!(stalling.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_seed_that_never_sends_is_outrun_in_the_end_game() {
+    let torrent = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stalling, honest) = (torrent.seed(Manner::Stalls), torrent.seed(Manner::Honest));
+    let download = torrent
+        .open(folder.path(), Options::default())
+        .await
+        .unwrap();
     let (tell, sources) = mpsc::channel(1);
-    tell.send(vec![staller.address]).await.unwrap();
+    tell.send(vec![stalling.address]).await.unwrap();
     let feed = async {
-        staller.asked.recv().await;
+        stalling.asked.recv().await;
         tell.send(vec![honest.address]).await.unwrap();
     };
     let (ending, ()) = tokio::join!(download.run_with(sources), feed);
@@ -364,4 +386,24 @@ async fn a_torrent_of_nothing_is_complete_at_once() {
     let download = torrent.open(folder.path(), impatient()).await.unwrap();
     assert!(download.leech.is_complete());
     torrent.is_whole_in(folder.path());
+}
+
+#[tokio::test]
+async fn who_gives_nothing_makes_room_for_who_waits() {
+    let torrent = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    let (silent, honest) = (
+        torrent.seed(Manner::NeverUnchokes),
+        torrent.seed(Manner::Honest),
+    );
+    let options = Options {
+        connections: 1,
+        patience: 1,
+        ..Options::default()
+    };
+    let download = torrent.open(folder.path(), options).await.unwrap();
+    let seeds = vec![silent.address, honest.address];
+    assert_eq!(download.run(seeds).await.unwrap(), Ending::Complete);
+    torrent.is_whole_in(folder.path());
+    assert_eq!(silent.connections(), 1);
 }

@@ -34,6 +34,8 @@ pub(crate) enum Manner {
     GivesOutAfter(usize),
     /// Hangs up.
     HangsUp,
+    /// Is never asked, for it never unchokes.
+    NeverUnchokes,
 }
 
 /// What a seed gives.
@@ -144,7 +146,9 @@ impl Conversation {
         }
         loop {
             match self.next()? {
-                Message::Interested => self.say(&Message::Unchoke)?,
+                Message::Interested if self.manner != Manner::NeverUnchokes => {
+                    self.say(&Message::Unchoke)?;
+                }
                 Message::Request(block) => {
                     let _ = self.tell.send(block);
                     self.answer(block)?;
@@ -185,7 +189,7 @@ impl Conversation {
                 self.say(&Message::AllowedFast(0))?;
                 self.give(block)
             }
-            Manner::HangsUp => None,
+            Manner::HangsUp | Manner::NeverUnchokes => None,
         }
     }
 

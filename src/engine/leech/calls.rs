@@ -63,6 +63,8 @@ impl Calls {
                 )
             });
         }
+        let is_due = self.book.next_due().is_some_and(|due| due <= now);
+        self.swarm.set_crowded(is_due);
     }
 
     /// Waits for the next call to end; for ever where there is none. Cancel-safe.

@@ -125,6 +125,8 @@ struct Leeching {
     /// How many of the swarm's kept pieces the peer has been told of.
     told: usize,
     has_given: bool,
+    /// When it gave its last block, or came.
+    last_useful: Instant,
     rejects: u32,
 }
 
@@ -151,6 +153,7 @@ impl Leeching {
             pipeline: Pipeline::new(now),
             told,
             has_given: false,
+            last_useful: now,
             rejects: 0,
         };
         (peer, our_pieces)
@@ -176,6 +179,7 @@ impl Leeching {
         now: Instant,
     ) -> Result<(), Closed> {
         self.has_given = true;
+        self.last_useful = now;
         self.rejects = 0;
         self.pipeline.handle_block(now);
         self.swarm.add_received(block.length());
@@ -260,6 +264,10 @@ impl Party for Leeching {
     }
 
     fn wake(&mut self, session: &mut Session, now: Instant) -> Result<(), Closed> {
+        let patience = Duration::from_secs(self.swarm.options.patience);
+        if self.swarm.is_crowded() && now.saturating_duration_since(self.last_useful) >= patience {
+            return Err(Closed::Unhelpful);
+        }
         let mut state = self.swarm.lock();
         let Some(link) = state.links.get_mut(&self.key) else {
             return Err(Closed::ByUs);

@@ -1,7 +1,7 @@
 //! What the tasks of one download share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -25,6 +25,8 @@ pub(super) struct Swarm {
     state: Mutex<State>,
     /// Bytes of blocks that came; the peers' tasks add.
     received: AtomicU64,
+    /// Whether addresses wait for a place; the calls say so, the peers' tasks make room.
+    is_crowded: AtomicBool,
     /// Set when everything is there or nothing more can be written.
     pub(super) is_over: CancellationToken,
 }
@@ -71,6 +73,7 @@ impl Swarm {
                 progress,
             }),
             received: AtomicU64::new(0),
+            is_crowded: AtomicBool::new(false),
             is_over: CancellationToken::new(),
         }
     }
@@ -89,6 +92,14 @@ impl Swarm {
 
     pub(super) fn received(&self) -> u64 {
         self.received.load(Relaxed)
+    }
+
+    pub(super) fn set_crowded(&self, is_crowded: bool) {
+        self.is_crowded.store(is_crowded, Relaxed);
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Relaxed)
     }
 
     pub(super) fn progress(&self, rate: u64, addresses: usize) -> Progress {
