@@ -1,8 +1,9 @@
 //! Who asks: web sessions in a cookie for people, bearer tokens for programs, and the first administrator's one-time link.
 //!
-//! The cookie holds a random id of 256 bits and nothing else; it is `HttpOnly`, `SameSite=Lax`, and `Secure` where `public_url` is https. A fresh id
-//! is drawn at every log-in and the old session ends. Passwords are checked on threads that may block, a few at a time, and an unknown
-//! name takes as long as a wrong password. A bearer token never travels in a cookie, so other sites cannot make a browser send one.
+//! The cookie holds a random id of 256 bits and nothing else; it is `HttpOnly`, `SameSite=Lax`, and `Secure` where
+//! `public_url` is https. A fresh id is drawn at every log-in and the old session ends. Passwords are checked on
+//! threads that may block, a few at a time, and an unknown name takes as long as a wrong password. A bearer token never
+//! travels in a cookie, so other sites cannot make a browser send one.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -36,7 +37,8 @@ const HASHING_PATIENCE: Duration = Duration::from_secs(10);
 /// What an unknown name's password is held against. It costs what a real one costs, and no password fits.
 const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c293ZXItbm9ib2R5LXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// The address that a request came from: the peer's, or the one that a trusted proxy names. The app inserts it into every request.
+/// The address that a request came from: the peer's, or the one that a trusted proxy names. The app inserts it into
+/// every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceAddress(pub SocketAddr);
 
@@ -121,7 +123,8 @@ impl Auth {
         }
     }
 
-    /// Opens the first administrator's set-up, and gives the one-time token for [`Links::setup`]. To be called while there is no account.
+    /// Opens the first administrator's set-up, and gives the one-time token for [`Links::setup`]. To be called while
+    /// there is no account.
     pub fn open_setup(&self) -> String {
         let token = new_secret();
         *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash_secret(&token));
@@ -292,7 +295,8 @@ where
     }
 }
 
-/// Who calls the API: the account of the bearer token or, without one, of the session cookie. A token that is not known is refused.
+/// Who calls the API: the account of the bearer token or, without one, of the session cookie. A token that is not known
+/// is refused.
 #[derive(Clone, Debug)]
 pub(super) struct Caller(pub(super) Option<Account>);
 

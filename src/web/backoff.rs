@@ -1,7 +1,8 @@
 //! How long somebody has to wait after wrong passwords.
 //!
-//! Failures are counted per account name and per address (an IPv6 address by its /64, for one person has that many). The
-//! first few are free; then the wait doubles with each, up to a bound. The table is bounded too: it forgets those who failed longest ago.
+//! Failures are counted per account name and per address (an IPv6 address by its /64, for one person has that many).
+//! The first few are free; then the wait doubles with each, up to a bound. The table is bounded too: it forgets those
+//! who failed longest ago.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -44,7 +45,8 @@ impl Backoff {
         }
     }
 
-    /// Begins a try, which counts as a failure until it [succeeds](Self::succeeded): many tries at once must not all be free.
+    /// Begins a try, which counts as a failure until it [succeeds](Self::succeeded): many tries at once must not all be
+    /// free.
     ///
     /// # Errors
     /// How long to wait yet.
@@ -76,7 +78,8 @@ impl Backoff {
         Ok(())
     }
 
-    /// The try was good: the account begins anew. The address is only given this one try back, for whoever owns one account may still be guessing others.
+    /// The try was good: the account begins anew. The address is only given this one try back, for whoever owns one
+    /// account may still be guessing others.
     pub(super) fn succeeded(&self, account: &str, from: IpAddr) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let [account, address] = culprits(account, from);

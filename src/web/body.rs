@@ -1,7 +1,9 @@
-//! Published bytes on their way into an answer: read piece by piece as the connection takes them, so each holds little memory.
+//! Published bytes on their way into an answer: read piece by piece as the connection takes them, so each holds little
+//! memory.
 //!
-//! What lies in the page cache is read at once on the connection's own task; only what does not is waited for elsewhere. Buffers are lent
-//! from a small pool and come back when the connection has sent them, so a busy server neither allocates nor clears memory for them.
+//! What lies in the page cache is read at once on the connection's own task; only what does not is waited for
+//! elsewhere. Buffers are lent from a small pool and come back when the connection has sent them, so a busy server
+//! neither allocates nor clears memory for them.
 
 use std::io::{self, IoSliceMut};
 use std::pin::Pin;
@@ -17,7 +19,8 @@ use crate::domain::torrent::{Condition, Torrent};
 use crate::reader::{ReadError, Reader};
 use crate::store::content::ContentFile;
 
-/// Bytes in a frame: enough that system calls do not matter, little enough to stay in the processor's cache between reading and writing.
+/// Bytes in a frame: enough that system calls do not matter, little enough to stay in the processor's cache between
+/// reading and writing.
 const FRAME: usize = 64 * 1024;
 
 /// Buffers that wait in the pool, at most.
@@ -166,7 +169,8 @@ impl Body for ContentBody {
         };
         let read = ready!(waiting.as_mut().poll(context));
         this.waiting = None;
-        // The head of the answer is gone already: an error here makes hyper cut the connection, so nobody takes half a file for a whole one.
+        // The head of the answer is gone already: an error here makes hyper cut the connection, so nobody takes half a
+        // file for a whole one.
         Poll::Ready(Some(match read {
             Ok(bytes) => Ok(this.passed(bytes)),
             Err(error) => {

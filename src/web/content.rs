@@ -1,8 +1,8 @@
 //! The published files over HTTP: one way to answer, behind two doors (RFC 9110, sections 13 and 14; BEP 19).
 //!
 //! `/web-seed/…` is for BitTorrent clients, in browsers too, hence its CORS headers. `/files/…` is for people: what a browser might run as a page of this
-//! site is an attachment there. Both send strong entity tags, the SHA-256 of the file, and never compress. Many ranges in one
-//! request are answered with the whole file, which RFC 9110 allows and every client copes with.
+//! site is an attachment there. Both send strong entity tags, the SHA-256 of the file, and never compress. Many ranges
+//! in one request are answered with the whole file, which RFC 9110 allows and every client copes with.
 
 use std::sync::Arc;
 
@@ -264,7 +264,8 @@ enum Outcome {
     NotModified,
 }
 
-/// Weighs the conditions in the order of RFC 9110, section 13.2.2. There are no dates: entity tags are all that is known of a file.
+/// Weighs the conditions in the order of RFC 9110, section 13.2.2. There are no dates: entity tags are all that is
+/// known of a file.
 fn evaluate(
     method: &Method,
     asked: &HeaderMap,
@@ -311,7 +312,8 @@ fn matches(asked: &HeaderMap, name: &HeaderName, fits: impl Fn(&str) -> bool) ->
         .any(|tag| tag == "*" || fits(tag))
 }
 
-/// The length of the pad at a path as addresses have it, if there is one. Clients that do not know pads ask for them like for any file.
+/// The length of the pad at a path as addresses have it, if there is one. Clients that do not know pads ask for them
+/// like for any file.
 fn find_pad(torrent: &Torrent, path: &str) -> Option<u64> {
     let pad = path
         .strip_prefix(torrent.info.name.as_str())?

@@ -1,7 +1,7 @@
 //! Passwords and tokens: made, hashed and checked.
 //!
-//! Passwords are kept as argon2id in PHC form. Tokens and session ids carry 256 bits of randomness, so their SHA-256 is enough.
-//! Hashing a password takes tens of milliseconds and 19 MiB: call these functions where blocking is allowed.
+//! Passwords are kept as argon2id in PHC form. Tokens and session ids carry 256 bits of randomness, so their SHA-256 is
+//! enough. Hashing a password takes tens of milliseconds and 19 MiB: call these functions where blocking is allowed.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;

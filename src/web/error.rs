@@ -1,7 +1,7 @@
 //! What can go wrong between a request and its answer, and which answer it becomes.
 //!
-//! The only place with status codes. A [`WebError`] becomes a page for people and `application/problem+json` (RFC 9457) under
-//! `/api/`; [`render`] decides which, so handlers need not know who asks.
+//! The only place with status codes. A [`WebError`] becomes a page for people and `application/problem+json` (RFC 9457)
+//! under `/api/`; [`render`] decides which, so handlers need not know who asks.
 
 use std::error::Error;
 use std::time::Duration;

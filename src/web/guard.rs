@@ -101,8 +101,8 @@ fn asked_host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     hosts.next().is_none().then_some(host)
 }
 
-/// Refuses unsafe methods that another site's page sends. Programs, which send neither `Origin` nor `Sec-Fetch-Site`, are let through:
-/// they carry no cookies of ours unless somebody gave them.
+/// Refuses unsafe methods that another site's page sends. Programs, which send neither `Origin` nor `Sec-Fetch-Site`,
+/// are let through: they carry no cookies of ours unless somebody gave them.
 pub(super) fn csrf_layer(
     links: &Links,
 ) -> CsrfLayer<impl Fn(ProtectionError) -> Response + Clone + Send + Sync + 'static> {

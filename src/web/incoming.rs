@@ -1,4 +1,5 @@
-//! The body of an upload, read by two: the multipart reader takes the fields out of it, and we know why it broke off and what came after.
+//! The body of an upload, read by two: the multipart reader takes the fields out of it, and we know why it broke off
+//! and what came after.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,8 @@ const COURTESY: usize = 4 * 1024 * 1024;
 /// How long that may take.
 const COURTESY_TIME: Duration = Duration::from_secs(2);
 
-/// A body that the multipart reader and we ourselves hold on to: it reads the fields, we know why they broke off and what comes after them.
+/// A body that the multipart reader and we ourselves hold on to: it reads the fields, we know why they broke off and
+/// what comes after them.
 #[derive(Clone)]
 pub(super) struct SharedBody(Arc<Mutex<Progress>>);
 

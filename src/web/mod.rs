@@ -2,18 +2,18 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`router`] | the site's URL map on one page |
-//! | [`serve`] | one connection: the tracker's paths first, then the router |
-//! | [`state`] | what it stands on, and its bounds |
-//! | [`guard`] | hosts, origins and the headers of every answer |
-//! | [`auth`], [`credentials`], [`backoff`] | who asks: sessions, tokens, passwords |
-//! | [`pages`] | what people see |
-//! | [`api`] | what programs ask |
-//! | [`upload`], [`incoming`], [`patience`] | multipart bodies on their way in |
-//! | [`content`], [`body`] | published files on their way out |
-//! | [`torrent`] | torrent files and magnet links, put together when asked for |
-//! | [`links`] | addresses, from `public_url` alone |
-//! | [`error`] | what goes wrong, and which answer it becomes |
+//! | `router` | the site's URL map on one page |
+//! | `serve` | one connection: the tracker's paths first, then the router |
+//! | `state` | what it stands on, and its bounds |
+//! | `guard` | hosts, origins and the headers of every answer |
+//! | `auth`, `credentials`, `backoff` | who asks: sessions, tokens, passwords |
+//! | `pages` | what people see |
+//! | `api` | what programs ask |
+//! | `upload`, `incoming`, `patience` | multipart bodies on their way in |
+//! | `content`, `body` | published files on their way out |
+//! | `torrent` | torrent files and magnet links, put together when asked for |
+//! | `links` | addresses, from `public_url` alone |
+//! | `error` | what goes wrong, and which answer it becomes |
 
 mod api;
 mod assets;

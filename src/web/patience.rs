@@ -1,8 +1,8 @@
 //! A request's body as it comes in, held to a size and to a pace.
 //!
-//! A sender may pause for as long as its patience account holds out: waiting for it costs the account, bytes fill it up again.
-//! So a short stall of a good connection is forgiven, and a sender that drips a byte a minute is not. Time that the
-//! server spends writing to disk costs the sender nothing.
+//! A sender may pause for as long as its patience account holds out: waiting for it costs the account, bytes fill it up
+//! again. So a short stall of a good connection is forgiven, and a sender that drips a byte a minute is not. Time that
+//! the server spends writing to disk costs the sender nothing.
 
 use std::io;
 use std::pin::Pin;

@@ -1,8 +1,8 @@
 //! The site's URL map on one page.
 //!
 //! `/announce` and `/scrape` never come here: the app answers them before. What comes here passes, from the outside in: headers that every
-//! answer carries, errors made readable, panics caught, the host and the origin checked. Web seeds pass none of it: they answer
-//! under any name, for torrents carry their address for ever, and their path is kept lean.
+//! answer carries, errors made readable, panics caught, the host and the origin checked. Web seeds pass none of it:
+//! they answer under any name, for torrents carry their address for ever, and their path is kept lean.
 
 use std::time::Duration;
 

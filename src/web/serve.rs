@@ -1,7 +1,7 @@
 //! One HTTP connection: the tracker's paths are answered at once, everything else goes through the site's router.
 //!
-//! An announce must cost microseconds, so it passes no middleware and waits for nothing. Every wait of the connection has a bound: hyper's
-//! own timer for the head of a request, the handlers' for its body.
+//! An announce must cost microseconds, so it passes no middleware and waits for nothing. Every wait of the connection
+//! has a bound: hyper's own timer for the head of a request, the handlers' for its body.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

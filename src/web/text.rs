@@ -45,7 +45,8 @@ pub(super) fn machine_time(unix: i64) -> String {
     at(unix).format(&Rfc3339).unwrap_or_default()
 }
 
-/// A name as a page shows it: characters that turn the reading direction are spelled out, so that `gpj.exe` does not read as `exe.jpg`.
+/// A name as a page shows it: characters that turn the reading direction are spelled out, so that `gpj.exe` does not
+/// read as `exe.jpg`.
 pub(super) fn shown(name: &str) -> String {
     let mut shown = String::with_capacity(name.len());
     for c in name.chars() {

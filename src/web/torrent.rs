@@ -1,6 +1,7 @@
 //! Torrent files and magnet links, put together when they are asked for (BEP 3, 9, 12, 19, 52).
 //!
-//! The `info` dictionary is what was published, byte by byte, so info-hashes never change. What stands around it is today's: a new
+//! The `info` dictionary is what was published, byte by byte, so info-hashes never change. What stands around it is
+//! today's: a new
 //! `public_url` reaches every torrent that is downloaded from then on.
 
 use std::net::SocketAddr;

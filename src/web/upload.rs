@@ -1,7 +1,7 @@
 //! An upload in one request: `multipart/form-data` (RFC 7578), streamed straight into the store.
 //!
-//! Permission and size are judged before the first byte of the body is read. Nothing is visible until the last boundary and the end of the body
-//! have come; whatever breaks before that takes the staged bytes along.
+//! Permission and size are judged before the first byte of the body is read. Nothing is visible until the last boundary
+//! and the end of the body have come; whatever breaks before that takes the staged bytes along.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,8 @@ impl Reception {
         Ok(upload.finish(details, ambient::unix_now()).await?)
     }
 
-    /// Passes a refusal on when the sender is ready to hear it: one that does not wait for our word has to be heard out for a moment.
+    /// Passes a refusal on when the sender is ready to hear it: one that does not wait for our word has to be heard out
+    /// for a moment.
     pub(super) async fn refuse(&self, request: Request, error: WebError) -> WebError {
         // RFC 9110, section 10.1.1: who expects a word before sending gets the refusal as that word.
         if !request.headers().contains_key(EXPECT) {
