@@ -128,9 +128,9 @@ impl Geometry {
     /// Bytes in `piece`: the piece length, but for the last piece what is left.
     pub fn length_of(&self, piece: PieceIndex) -> u32 {
         let left = self.total_length.saturating_sub(self.piece_offset(piece));
-        u32::try_from(left).map_or(self.piece_length.get(), |left| {
-            left.min(self.piece_length.get())
-        })
+        u32::try_from(left)
+            .unwrap_or(u32::MAX)
+            .min(self.piece_length.get())
     }
 
     /// The block that a peer names by three numbers off the wire, if it lies within one piece and is not empty.
