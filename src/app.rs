@@ -183,6 +183,7 @@ impl App {
             router: web::router(state),
             tracker: Arc::clone(&tracker),
             head_timeout: Duration::from_secs(config.door.head_timeout),
+            write_timeout: Duration::from_secs(config.web.write_timeout),
         };
 
         let tasks = TaskTracker::new();

@@ -33,6 +33,8 @@ pub struct Site {
     pub tracker: Arc<Tracker>,
     /// How long a connection may take over the head of a request, and stay open between two.
     pub head_timeout: Duration,
+    /// How long a reader may leave all that we sent unread.
+    pub write_timeout: Duration,
 }
 
 /// Bytes in the head of a request, at most; answered with 431 above.
@@ -45,6 +47,7 @@ impl Site {
     /// Serves a connection until either side ends it, or, at shutdown, until the request under way is answered.
     pub async fn serve(&self, stream: TcpStream, source: SocketAddr, shutdown: &CancellationToken) {
         let _ = stream.set_nodelay(true);
+        bound_unread(&stream, self.write_timeout);
         let service = service_fn(|request| self.answer(request, source));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -86,3 +89,14 @@ impl Site {
         self.router.clone().oneshot(request.map(Body::new)).await
     }
 }
+
+/// Ends the connection when its reader takes nothing for so long. The kernel counts, closed windows included, so a
+/// reader that stands still costs no timer here.
+#[cfg(target_os = "linux")]
+fn bound_unread(stream: &TcpStream, timeout: Duration) {
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(timeout));
+}
+
+/// Elsewhere only the bound on connections holds.
+#[cfg(not(target_os = "linux"))]
+fn bound_unread(_: &TcpStream, _: Duration) {}

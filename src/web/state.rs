@@ -28,6 +28,8 @@ pub struct Options {
     pub body_timeout: u64,
     /// Bytes a second that a sender has to keep up over longer times.
     pub min_body_rate: u64,
+    /// Seconds that a reader may leave all that we sent unread.
+    pub write_timeout: u64,
     /// Seconds that somebody stays logged in.
     pub session_lifetime: u64,
     /// Seconds to wait after many wrong passwords, at most.
@@ -42,6 +44,7 @@ impl Default for Options {
             hosts: Vec::new(),
             body_timeout: 60,
             min_body_rate: 1024,
+            write_timeout: 60,
             session_lifetime: 30 * 24 * 60 * 60,
             longest_login_wait: 300,
             cache_bytes: 32 * 1024 * 1024,
