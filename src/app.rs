@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,10 +35,10 @@ use crate::tracker::{EmbeddedSeed, Tracker};
 use crate::web;
 
 /// How often totals are written down and stale peers forgotten.
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const HOUSEKEEPING: Duration = Duration::from_mins(1);
 
 /// How often the advertised host is looked up anew: the addresses behind a name change.
-const LOOK_UP_AGAIN: Duration = Duration::from_secs(600);
+const LOOK_UP_AGAIN: Duration = Duration::from_mins(10);
 
 /// How long requests and peers may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(12);
@@ -119,23 +119,15 @@ impl App {
         let catalog = Catalog::load(Arc::new(database.clone()), &config.catalog).await?;
         sweep(&catalog, &*content).await?;
 
-        let listener = listen(config.listen.0)?;
-        let address = local_address(&listener, config.listen.0)?;
-        let peer_listener = match config.peer.listen.parse() {
-            Ok(address) => Some(listen(address)?),
-            Err(_) => None,
-        };
-        let peer_port = match &peer_listener {
-            Some(listener) => local_address(listener, config.listen.0)?.port(),
-            None => address.port(),
-        };
+        let ports = Ports::open(&config)?;
+        let listen = ports.listen;
         let url = match config.public_url.as_str() {
-            "" => Url::parse(&format!("http://localhost:{}", address.port()))?,
+            "" => Url::parse(&format!("http://localhost:{}", listen.port()))?,
             public => Url::parse(public)?,
         };
 
         let peer_id = PeerId::generate(&mut ambient::rng());
-        let advertised = Advertised::new(&config.peer.advertise, &url, peer_port);
+        let advertised = Advertised::new(&config.peer.advertise, &url, ports.for_peers);
         let addresses = advertised.look_up().await;
         let reader = Reader::new(Arc::clone(&content));
         let engine = Engine::new(
@@ -158,10 +150,8 @@ impl App {
         let tracker = Arc::new(tracker);
         let links = web::Links::new(&url)?;
         let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
-        let setup_link = match accounts.accounts().await?.is_empty() {
-            true => Some(links.setup(&auth.open_setup())),
-            false => None,
-        };
+        let needs_setup = accounts.accounts().await?.is_empty();
+        let setup_link = needs_setup.then(|| links.setup(&auth.open_setup()));
         let ingest = Ingest::new(
             catalog.clone(),
             Arc::clone(&content),
@@ -192,27 +182,7 @@ impl App {
             engine: engine.clone(),
             shutdown: shutdown.clone(),
         };
-        for (listener, guests) in [
-            Some((listener, Guests::All)),
-            peer_listener.map(|listener| (listener, Guests::PeersOnly)),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            let (services, options) = (services.clone(), config.door.clone());
-            let (connections, shutdown) = (tasks.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                door::open(
-                    listener,
-                    guests,
-                    services,
-                    &options,
-                    &connections,
-                    &shutdown,
-                )
-                .await;
-            });
-        }
+        ports.let_in(&services, &config.door, &tasks, &shutdown);
         let rounds = shutdown.clone();
         tasks.spawn(async move { engine.run(rounds).await });
         tasks.spawn(keep_house(
@@ -224,7 +194,7 @@ impl App {
         ));
         tasks.close();
         Ok(Self {
-            listen: address,
+            listen,
             url,
             setup_link,
             tasks,
@@ -271,18 +241,62 @@ impl App {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
-    door::listen(address).map_err(|source| StartError::Listen { address, source })
+/// The open ports, before anybody is let in.
+struct Ports {
+    listeners: Vec<(TcpListener, Guests)>,
+    /// The address of the one port.
+    listen: SocketAddr,
+    /// The port that peers are told to come to.
+    for_peers: u16,
 }
 
-fn local_address(
-    listener: &tokio::net::TcpListener,
-    wanted: SocketAddr,
-) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Listen {
-        address: wanted,
-        source,
-    })
+impl Ports {
+    /// Opens the one port, and the peers' own where one is configured.
+    fn open(config: &Config) -> Result<Self, StartError> {
+        let (listener, listen) = open_port(config.listen.0)?;
+        let mut ports = Self {
+            listeners: vec![(listener, Guests::All)],
+            listen,
+            for_peers: listen.port(),
+        };
+        if let Ok(address) = config.peer.listen.parse() {
+            let (listener, own) = open_port(address)?;
+            ports.listeners.push((listener, Guests::PeersOnly));
+            ports.for_peers = own.port();
+        }
+        Ok(ports)
+    }
+
+    fn let_in(
+        self,
+        services: &House,
+        options: &door::Options,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
+        for (listener, guests) in self.listeners {
+            let (services, options) = (services.clone(), options.clone());
+            let (connections, shutdown) = (tasks.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                door::open(
+                    listener,
+                    guests,
+                    services,
+                    &options,
+                    &connections,
+                    &shutdown,
+                )
+                .await;
+            });
+        }
+    }
+}
+
+fn open_port(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |source| StartError::Listen { address, source };
+    let listener = door::listen(address).map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
 }
 
 /// What stands behind the door.

@@ -235,7 +235,9 @@ fn apply_variable(
     {
         let contents = std::fs::read_to_string(&text)
             .map_err(|error| refused(format!("the file {text} cannot be read: {error}")))?;
-        text = contents.trim_end_matches(['\r', '\n']).to_owned();
+        contents
+            .trim_end_matches(['\r', '\n'])
+            .clone_into(&mut text);
         key = key_of(direct);
     }
     let Some(default) = find(defaults, &key) else {

@@ -162,10 +162,12 @@ pub async fn open<S: Services>(
             drop(waiting);
             match speech {
                 Ok(Ok(Speech::Peer)) => services.peer(stream, source).await,
-                Ok(Ok(Speech::Http)) if guests == Guests::All => match http.enter(source.ip()) {
-                    Some(_place) => services.http(stream, source).await,
-                    None => tracing::debug!(%source, "no place for another HTTP connection"),
-                },
+                Ok(Ok(Speech::Http)) if guests == Guests::All => {
+                    let Some(_place) = http.enter(source.ip()) else {
+                        return tracing::debug!(%source, "no place for another HTTP connection");
+                    };
+                    services.http(stream, source).await;
+                }
                 Ok(Ok(Speech::Http | Speech::Unknown)) => {
                     tracing::debug!(%source, "the connection speaks nothing that is served here");
                 }

@@ -14,7 +14,7 @@ use crate::proto::metainfo::torrent_file::TorrentFile;
 const LONGEST: u64 = 64 * 1024 * 1024;
 
 /// How long fetching a torrent file may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a source has turned out to be.
 #[derive(Debug)]

@@ -239,7 +239,7 @@ mod tests {
         let now = ambient::now();
         let (mut choker, unchoked) = choker(4, 4, now);
         assert_eq!(unchoked.len(), 4);
-        let later = now + Duration::from_secs(600);
+        let later = now + Duration::from_mins(10);
         assert!(
             choker
                 .round(later, &mut StdRng::seed_from_u64(1))

@@ -1,6 +1,10 @@
 //! The real program, driven from outside over real sockets. One file a flow.
 
 #![expect(
+    clippy::large_stack_arrays,
+    reason = "test content, on a stack with room for it"
+)]
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test that cannot go on has failed"

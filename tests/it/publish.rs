@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 use sower::proto::id::InfoHash;
+use sower::proto::metainfo::info::InfoLimits;
 use sower::proto::metainfo::torrent_file::TorrentFile;
 
 use crate::support::{PATIENCE, Server, curl, get};
@@ -12,7 +13,7 @@ use crate::support::{PATIENCE, Server, curl, get};
 fn torrent_of(publication: &Value) -> TorrentFile {
     TorrentFile::parse(
         &get(publication["torrent_url"].as_str().unwrap()),
-        &Default::default(),
+        &InfoLimits::default(),
     )
     .unwrap()
 }

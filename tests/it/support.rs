@@ -42,11 +42,7 @@ impl Server {
         Self {
             child,
             folder,
-            url: ready["url"]
-                .as_str()
-                .unwrap()
-                .trim_end_matches('/')
-                .to_owned(),
+            url: url(&ready),
             environment,
         }
     }
@@ -55,11 +51,7 @@ impl Server {
     pub(crate) fn restart(mut self) -> Self {
         self.stop();
         let (child, ready) = spawn(self.folder.path(), &self.environment);
-        self.url = ready["url"]
-            .as_str()
-            .unwrap()
-            .trim_end_matches('/')
-            .to_owned();
+        self.url = url(&ready);
         self.child = child;
         self
     }
@@ -86,11 +78,7 @@ impl Server {
     /// Starts the server again on the same data after [`kill`](Self::kill).
     pub(crate) fn start_again(mut self) -> Self {
         let (child, ready) = spawn(self.folder.path(), &self.environment);
-        self.url = ready["url"]
-            .as_str()
-            .unwrap()
-            .trim_end_matches('/')
-            .to_owned();
+        self.url = url(&ready);
         self.child = child;
         self
     }
@@ -237,6 +225,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The server's address, without a slash at the end.
+fn url(ready: &Value) -> String {
+    ready["url"]
+        .as_str()
+        .unwrap()
+        .trim_end_matches('/')
+        .to_owned()
 }
 
 fn spawn(folder: &Path, environment: &[(String, String)]) -> (Child, Value) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 use sower::proto::id::InfoHash;
@@ -33,7 +34,7 @@ struct ScrapedFile {
 }
 
 fn percent(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("%{byte:02X}")).collect()
+    percent_encode(bytes, NON_ALPHANUMERIC).to_string()
 }
 
 struct Published {

@@ -23,7 +23,7 @@ fn seed() -> Seed {
 fn seed_with(environment: &[(&str, &str)]) -> Seed {
     let server = Server::start_with(environment);
     let token = server.token();
-    let content: Vec<u8> = (0..300_000_u32).flat_map(|n| n.to_le_bytes()).collect();
+    let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
     let (status, publication) = server.publish(&token, &[], &[("content.bin", &content)]);
     assert_eq!(status, 201, "{publication}");
     let info_hash = InfoHash::from_hex(publication["info_hash_v1"].as_str().unwrap()).unwrap();

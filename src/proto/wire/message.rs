@@ -182,8 +182,12 @@ pub fn decode(buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Message>,
 /// Holds a frame's length against its kind as soon as both are known.
 fn check_length(kind: u8, length: u32, limits: &Limits) -> Result<(), MessageError> {
     let exact = match kind {
-        kind::CHOKE | kind::UNCHOKE | kind::INTERESTED | kind::NOT_INTERESTED => 1,
-        kind::HAVE_ALL | kind::HAVE_NONE => 1,
+        kind::CHOKE
+        | kind::UNCHOKE
+        | kind::INTERESTED
+        | kind::NOT_INTERESTED
+        | kind::HAVE_ALL
+        | kind::HAVE_NONE => 1,
         kind::HAVE | kind::SUGGEST | kind::ALLOWED_FAST => 5,
         kind::REQUEST | kind::CANCEL | kind::REJECT => 13,
         kind::PORT => 3,
@@ -448,7 +452,9 @@ mod tests {
             messages in prop::collection::vec(any_message(), 0..12), cuts in prop::collection::vec(1_usize..40, 1..20),
         ) {
             let mut wire = BytesMut::new();
-            messages.iter().for_each(|message| message.encode(&mut wire));
+            for message in &messages {
+                message.encode(&mut wire);
+            }
             let (mut buffer, mut got, mut cuts) = (BytesMut::new(), Vec::new(), cuts.iter().cycle());
             while !wire.is_empty() {
                 let cut = (*cuts.next().unwrap()).min(wire.len());
