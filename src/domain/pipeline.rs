@@ -1,7 +1,7 @@
 //! How many requests to keep waiting at a peer.
 //!
 //! Too few, and the peer idles for a round trip between blocks; too many, and a slow peer sits on blocks that others would send sooner. So the
-//! window opens by one with each block that comes, and once a second it is held to what the peer sends in [`QUEUE_SECONDS`].
+//! window opens by one with each block that comes, and once a second it is held to what the peer sends in `QUEUE_SECONDS`.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! One download: finds out what lies in its folder, asks peers for the rest, checks and writes what they send.
 //!
-//! One task for each peer runs the shared [`Connection`] loop; all of them ask the one [`Picker`], under a lock that is never held over an await. One
+//! One task for each peer runs the shared `Connection` loop; all of them ask the one `Picker`, under a lock that is never held over an await. One
 //! thread of the blocking pool takes collected pieces from a bounded queue, holds them against their hashes and writes them; the picker begins no more
 //! pieces than the queue and [`Options::memory`] have room for, so nothing ever waits to enter it. Where peers come from is no concern
 //! of this module: it takes addresses from a channel.

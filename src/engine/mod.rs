@@ -2,13 +2,13 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`transport`] | a TCP stream becomes a peer: the handshake, in and out |
-//! | [`connection`] | one peer: the loop between its socket and its `Session` |
-//! | [`limits`] | how many connections there may be, in all and from one address |
-//! | [`metadata`] | the extension handshake, and the `info` dictionary for magnet links |
-//! | [`leech`] | one download: peers, picker, progress |
-//! | [`verify`] | pieces held against their hashes, on their way to the disk and back |
-//! | [`seed`] | published torrents: woken by their first peer, asleep after their last |
+//! | `transport` | a TCP stream becomes a peer: the handshake, in and out |
+//! | `connection` | one peer: the loop between its socket and its `Session` |
+//! | `limits` | how many connections there may be, in all and from one address |
+//! | `metadata` | the extension handshake, and the `info` dictionary for magnet links |
+//! | `leech` | one download: peers, picker, progress |
+//! | `verify` | pieces held against their hashes, on their way to the disk and back |
+//! | `seed` | published torrents: woken by their first peer, asleep after their last |
 
 pub(crate) mod connection;
 pub mod leech;
