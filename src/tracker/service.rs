@@ -446,6 +446,7 @@ mod tests {
         assert_eq!(answer.complete, Some(1));
         let seed = AnnounceRequest {
             left: Some(0),
+            event: Event::None,
             ..request(3, t.v1)
         };
         let paused = AnnounceRequest {

@@ -43,7 +43,9 @@ impl AnnounceRequest {
 
     /// Whether the peer looks for nothing to download: it is a seed, or a partial seed (BEP 21).
     pub fn wants_nothing(&self) -> bool {
-        self.is_complete() || self.event == Event::Paused
+        // aria2 begins with `left=0` where it has a magnet link only, and needs a peer to tell it what there is.
+        let knows_what_it_lacks = self.event != Event::Started;
+        (self.is_complete() && knows_what_it_lacks) || self.event == Event::Paused
     }
 }
 
@@ -163,4 +165,34 @@ pub struct ScrapeCounts {
     pub downloaded: u64,
     /// Peers that lack something and are after it, so no partial seeds (BEP 21); `None` where the tracker does not tell.
     pub downloaders: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_wanted_by_seeds_once_they_know_that_they_are() {
+        let wants_nothing = |left, event| {
+            let request = AnnounceRequest {
+                info_hash: [7; 20].into(),
+                peer_id: [8; 20].into(),
+                port: NonZeroU16::MIN,
+                uploaded: 0,
+                downloaded: 0,
+                left,
+                event,
+                numwant: None,
+                key: None,
+            };
+            request.wants_nothing()
+        };
+        assert!(wants_nothing(Some(0), Event::None));
+        assert!(wants_nothing(Some(0), Event::Completed));
+        assert!(wants_nothing(None, Event::Completed));
+        assert!(wants_nothing(Some(5), Event::Paused));
+        assert!(!wants_nothing(Some(5), Event::None));
+        assert!(!wants_nothing(None, Event::None));
+        assert!(!wants_nothing(Some(0), Event::Started));
+    }
 }
