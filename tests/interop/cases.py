@@ -101,7 +101,7 @@ class ClientCase:
 
     def download(self, lab, state, deadline):
         """Lets the client download; the seconds until it said that it was done."""
-        with lab.network.add(self.client.name.lower(), isolated=True) as host:
+        with lab.network.add(self.client.name.lower(), only=lab.server_host) as host:
             self.way.prepare(host)
             job = Job(host, self.way.source(lab.published[self.format]), state / "downloads", state)
             client = self.client(job)

@@ -32,7 +32,7 @@ def is_inside():
 
 def obstacle():
     """Why there can be no test network here, or None."""
-    for tool in ("unshare", "nsenter", "ip", "bridge", "nft", "curl"):
+    for tool in ("unshare", "nsenter", "ip", "nft", "curl"):
         if shutil.which(tool) is None:
             return f"`{tool}` is not installed (run tests/setup)"
     attempt = "mount -t tmpfs run /run && mkdir /run/netns && ip netns add probe && ip link add probe type bridge"
@@ -69,15 +69,15 @@ class Network:
         run("ip", "link", "add", "bridge0", "type", "bridge")
         run("ip", "link", "set", "bridge0", "up")
 
-    def add(self, role, isolated=False):
-        """A new host. Isolated hosts reach the others, but not one another."""
-        return Host(role, next(self._numbers), isolated)
+    def add(self, role, only=None):
+        """A new host. It reaches all others, or only one of them: calls to the rest fail at once."""
+        return Host(role, next(self._numbers), only)
 
 
 class Host:
     """A network namespace with one address, and the processes that run in it. Leaving its `with` removes it."""
 
-    def __init__(self, role, number, isolated):
+    def __init__(self, role, number, only):
         self.name = f"{number}-{role}"
         self.address = SUBNET.format(*divmod(number, 250))
         self._processes = []
@@ -85,10 +85,15 @@ class Host:
         run("ip", "netns", "add", self.name)
         run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         run("ip", "link", "set", port, "master", "bridge0", "up")
-        run("bridge", "link", "set", "dev", port, "isolated", "on" if isolated else "off")
-        run("ip", "-n", self.name, "addr", "add", f"{self.address}/{PREFIX_LENGTH}", "dev", "eth0")
+        ip = ("ip", "-n", self.name)
         for device in ("lo", "eth0"):
-            run("ip", "-n", self.name, "link", "set", device, "up")
+            run(*ip, "link", "set", device, "up")
+        network = f"{self.address}/{PREFIX_LENGTH}"
+        if only is None:
+            run(*ip, "addr", "add", network, "dev", "eth0")
+        else:
+            run(*ip, "addr", "add", network, "dev", "eth0", "noprefixroute")
+            run(*ip, "route", "add", only.address, "dev", "eth0")
 
     def __enter__(self):
         return self

@@ -33,6 +33,7 @@ class Lab:
 
     sower: Path
     network: network.Network
+    server_host: network.Host
     publication: Publication
     published: dict
     limit_seconds: int
@@ -110,10 +111,11 @@ def set_up(chosen, scratch):
     """The network, the server, and a publication on it in each format."""
     net = network.Network()
     publication = Publication(scratch / "publication")
-    server = Sower(chosen.sower.resolve(), net.add("sower"), scratch / "server")
+    host = net.add("sower")
+    server = Sower(chosen.sower.resolve(), host, scratch / "server")
     server.start()
     published = {form: server.publish(publication, form) for form in FORMATS}
-    return Lab(chosen.sower.resolve(), net, publication, published, chosen.limit)
+    return Lab(chosen.sower.resolve(), net, host, publication, published, chosen.limit)
 
 
 def tell(*results, log=None):
