@@ -67,6 +67,7 @@ class Limit:
 
 LIMITS = (
     Limit("rTorrent", "has no web seeds", ways=(Way.WEB_SEED,)),
+    Limit("rTorrent", "refuses magnet links that name a v2 info-hash too", ("hybrid",), (Way.MAGNET,)),
     Limit("BitTornado", "has web seeds of another kind only (BEP 17)", ways=(Way.WEB_SEED,)),
     Limit("BitTornado", "has no magnet links", ways=(Way.MAGNET,)),
     Limit("BitTornado", "refuses padding files, for their names begin with a dot", formats=("hybrid",)),
