@@ -19,7 +19,6 @@ NAMED_ALERTS = (
     libtorrent.peer_error_alert,
     libtorrent.peer_disconnected_alert,
     libtorrent.torrent_error_alert,
-    libtorrent.hash_failed_alert,
 )
 
 
@@ -52,6 +51,8 @@ def run_until(session, torrent, is_reached):
         for alert in session.pop_alerts():
             if isinstance(alert, NAMED_ALERTS):
                 print(alert, flush=True)
+            elif isinstance(alert, libtorrent.hash_failed_alert):
+                sys.exit(f"somebody sends false data: {alert}")
 
 
 def parameters(source):
