@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 PORT = 8080
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)

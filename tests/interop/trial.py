@@ -7,7 +7,7 @@ from enum import Enum
 from clients import Failed
 
 POLL_SECONDS = 0.1
-FLUSH_SECONDS = 5
+FLUSH_SECONDS = 15
 
 
 class Outcome(Enum):
