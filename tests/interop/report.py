@@ -1,5 +1,7 @@
 """docs/interop.md: every client with its version, and for each way the seconds, or the reason why not."""
 
+import re
+
 from cases import CLIENTS, FORMATS, ClientCase, Way
 from publication import SIZES
 from trial import Outcome
@@ -7,10 +9,14 @@ from trial import Outcome
 HEAD = """\
 # Interoperability
 
-Made by `tests/interop/run.py`; not edited by hand. Each client runs on a host of its own that reaches the server and
-nothing else, and downloads a folder of {files} files ({sizes} bytes; names with spaces and Unicode). A number is the
-seconds from the start of the client until it says that it is done, with two clients at work on a small machine; the
-name and the SHA-256 of every file agreed. A number in brackets leads to a note below the tables."""
+Real BitTorrent clients download from Sower, and Sower from them. This page is made by `tests/interop/run.py` when no
+case failed; it is not edited by hand.
+
+Each client runs on a host of its own that reaches the server and nothing else, and downloads a folder of {files} files
+({sizes} bytes; names with spaces and Unicode). A plain number is the seconds from the start of the client until it says
+that it is done, with two clients at work on a machine of two cores: a trial of whether it works, and no measure of
+speed. The name and the SHA-256 of every file agreed. A dash means that the client cannot do it, whoever the server is;
+the number in brackets leads to the reason, below the tables."""
 REVERSE = """\
 ## To `sower download`
 
@@ -31,6 +37,18 @@ class Notes:
 
     def __str__(self):
         return "\n".join(f"{number}. {note}" for number, note in enumerate(self._notes, 1))
+
+
+def write(results, path):
+    """Writes the page, unless it says already what came of each case and only the seconds differ."""
+    made = page(results)
+    if not path.exists() or without_seconds(path.read_text()) != without_seconds(made):
+        path.write_text(made)
+
+
+def without_seconds(printed):
+    """The page with every number that fills a cell of a table left out."""
+    return re.sub(r"(?<=\| )\d+(?= \|)", "", printed)
 
 
 def page(results):

@@ -42,7 +42,10 @@ class Lab:
 def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--sower", type=Path, default=newest_build(), help="the program under test (default: newest build)"
+        "--sower",
+        type=Path,
+        default=os.environ.get("SOWER") or newest_build(),
+        help="the program under test (default: $SOWER, else the newest build)",
     )
     parser.add_argument("--only", metavar="REGEX", default="", help="only cases that match, such as 'aria2.*magnet'")
     parser.add_argument("--require-all", action="store_true", help="what cannot be tried here is a failure")
@@ -73,7 +76,7 @@ def main():
         network.enter()
         results = try_all(cases, chosen)
     if all(result.outcome in (Outcome.PASSED, Outcome.IMPOSSIBLE) for result in results) and not chosen.only:
-        chosen.report.write_text(report.page(results))
+        report.write(results, chosen.report)
     sys.exit(conclude(results, chosen.require_all))
 
 
