@@ -43,6 +43,12 @@ impl Crowd {
         self.counter(network).fetch_sub(1, Relaxed);
     }
 
+    /// Whether two networks are counted by one counter.
+    #[cfg(test)]
+    pub(super) fn share(&self, one: impl Hash, other: impl Hash) -> bool {
+        std::ptr::eq(self.counter(one), self.counter(other))
+    }
+
     fn counter(&self, network: impl Hash) -> &AtomicU32 {
         let hash = self.keys.hash_one(network).to_le_bytes();
         let index = u16::from_le_bytes([hash[0], hash[1]]);
