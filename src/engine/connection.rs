@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::consume_budget;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -190,12 +191,17 @@ impl<P: Party> Connection<'_, P> {
         let mut timer = std::pin::pin!(sleep_until(self.session.poll_timeout().into()));
         loop {
             let now = ambient::now();
-            self.take_messages(&limits, &mut outbox, now)?;
+            let is_held_back = self.take_messages(&limits, &mut outbox, now)?;
             if outbox.unsent().is_empty() {
                 self.lay_out_batch(&mut outbox).await?;
                 write_progress = now;
             }
             self.write(&mut outbox, &mut write_progress)?;
+            if is_held_back && self.has_room(&outbox) {
+                // What was held back has come already: the socket would never say so again.
+                consume_budget().await;
+                continue;
+            }
 
             let mut deadline = self.session.poll_timeout();
             let is_writing = !outbox.unsent().is_empty();
@@ -239,22 +245,22 @@ impl<P: Party> Connection<'_, P> {
         }
     }
 
-    /// Hands every whole message to the session, as long as there is room for the answers.
+    /// Hands every whole message to the session, as long as there is room for it; says whether some were held back.
     fn take_messages(
         &mut self,
         limits: &Limits,
         outbox: &mut Outbox,
         now: Instant,
-    ) -> Result<(), Closed> {
+    ) -> Result<bool, Closed> {
         self.drain(outbox, now)?;
         while self.has_room(outbox) {
             let Some(message) = message::decode(&mut self.received, limits)? else {
-                break;
+                return Ok(false);
             };
             self.session.handle_message(message, now)?;
             self.drain(outbox, now)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes what the session puts out: messages into the outbox, the rest to the party.
