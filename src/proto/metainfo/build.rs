@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::file_list::pad_path;
 use super::hash::{HashedContent, HashedFile};
-use super::info::{Format, Info, InfoError, Layout};
+use super::info::{Format, Info, InfoError, InfoLimits, Layout};
 use super::merkle::Hash;
 use super::path::{FilePath, PathError, check_component, check_distinct};
 use crate::proto::bencode::Encoder;
@@ -55,16 +55,28 @@ pub enum BuildError {
 }
 
 impl HashedContent {
-    /// Writes the `info` dictionary.
+    /// Writes the `info` dictionary, within the usual limits.
     ///
     /// v1 keeps the order in which files were hashed; v2 and hybrid have that of the file tree.
     ///
     /// # Errors
     /// [`BuildError`] where names conflict or the torrent would break a limit.
     pub fn into_info(self, options: InfoOptions) -> Result<BuiltInfo, BuildError> {
+        self.into_info_within(options, &InfoLimits::default())
+    }
+
+    /// Writes the `info` dictionary, within limits: nothing is made here that could not be read again.
+    ///
+    /// # Errors
+    /// [`BuildError`] where names conflict or the torrent would break a limit.
+    pub fn into_info_within(
+        self,
+        options: InfoOptions,
+        limits: &InfoLimits,
+    ) -> Result<BuiltInfo, BuildError> {
         let draft = Draft::new(self, options)?;
         let raw = Bytes::from(draft.info());
-        let info = Info::parse(raw).map_err(BuildError::Invalid)?;
+        let info = Info::parse_within(raw, limits).map_err(BuildError::Invalid)?;
         Ok(BuiltInfo {
             info,
             piece_layers: draft.piece_layers(),

@@ -12,7 +12,7 @@ use super::info::{Info, InfoError, InfoLimits};
 use super::merkle::{Hash, root_of_layer};
 use super::path::FilePath;
 use super::url::Purpose;
-pub use super::url::Warning;
+pub use super::url::{Warning, is_tracker_url, is_web_seed_url};
 use crate::proto::bencode::scan::{self, ScanError};
 use crate::proto::bencode::{Encoder, Value};
 

@@ -30,6 +30,16 @@ pub enum Warning {
     },
 }
 
+/// Whether a tracker of this URL would be asked: `http`, `https`, `udp`, `ws` or `wss`, a host, and no spaces.
+pub fn is_tracker_url(url: &str) -> bool {
+    Purpose::Tracker.accepts(url)
+}
+
+/// Whether a web seed of this URL would be asked: `http` or `https`, a host, and no spaces.
+pub fn is_web_seed_url(url: &str) -> bool {
+    Purpose::WebSeed.accepts(url)
+}
+
 /// What a URL is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
