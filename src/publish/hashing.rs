@@ -41,6 +41,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// A hasher by this plan. A publication tells the SHA-256 of its files, so it takes that too.
+    fn hasher(self) -> TorrentHasher {
+        TorrentHasher::new(self.format, self.piece_length).with_sums()
+    }
+
     /// Whether what was hashed by this plan will do for a torrent that should have been hashed by `wanted`.
     ///
     /// The expected length counts what a form adds to its files, so it may fall just across a step of the table.
@@ -62,7 +67,7 @@ pub(super) fn receive(
     let mut intake = Intake {
         staging: content.stage(id)?,
         plan,
-        hasher: plan.map(|plan| TorrentHasher::new(plan.format, plan.piece_length)),
+        hasher: plan.map(Plan::hasher),
         files: Vec::new(),
     };
     while let Some(part) = parts.blocking_recv() {
@@ -122,7 +127,7 @@ impl Intake {
     }
 
     fn hash_again(&self, plan: Plan) -> Result<TorrentHasher, StoreError> {
-        let mut hasher = TorrentHasher::new(plan.format, plan.piece_length);
+        let mut hasher = plan.hasher();
         let mut buffer = vec![0; READ_BYTES];
         for (stored_as, (path, _)) in (0_u32..).zip(&self.files) {
             hasher.begin_file(path.clone());

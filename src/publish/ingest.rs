@@ -355,7 +355,7 @@ impl Draft {
         mut content: HashedContent,
     ) -> Result<(Publication, StoredMetainfo), BuildError> {
         content.rename(self.names.paths);
-        let sha256: Vec<[u8; 32]> = content.files().iter().map(|file| file.sha256).collect();
+        let sha256: Vec<_> = content.files().iter().map(|file| file.sha256).collect();
         let BuiltInfo {
             info,
             piece_layers,
@@ -395,14 +395,18 @@ impl Draft {
 }
 
 /// The files in the torrent's order. They are staged under the numbers in whose order they were hashed.
-fn published_files(info: &Info, order: &[usize], sha256: &[[u8; 32]]) -> Vec<PublishedFile> {
+fn published_files(
+    info: &Info,
+    order: &[usize],
+    sha256: &[Option<[u8; 32]>],
+) -> Vec<PublishedFile> {
     let files = order.iter().zip(info.files.content());
     files
         .filter_map(|(hashed_as, (_, file))| {
             Some(PublishedFile {
                 path: file.path.clone(),
                 length: file.length,
-                sha256: *sha256.get(*hashed_as)?,
+                sha256: (*sha256.get(*hashed_as)?)?,
                 stored_as: u32::try_from(*hashed_as).ok()?,
             })
         })

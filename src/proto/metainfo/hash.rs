@@ -1,7 +1,7 @@
 //! Content hashed while its bytes pass: each byte is seen once (BEP 3, 47, 52).
 //!
-//! Every file gets its SHA-256. A format with v1 gets the SHA-1 of its pieces, one with v2 the merkle tree of each file.
-//! Memory is one hash a piece, and for v2 one a block of the current piece.
+//! A format with v1 gets the SHA-1 of its pieces, one with v2 the merkle tree of each file.
+//! Who asks for it gets the SHA-256 of each file besides. Memory is one hash a piece, and for v2 one a block of the current piece.
 //!
 //! In a hybrid every file begins on a piece, so pieces belong to files and the order of files may be settled later. The
 //! zeros behind a file come from one constant buffer.
@@ -36,6 +36,7 @@ static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 pub struct TorrentHasher {
     format: Format,
     piece_length: PieceLength,
+    has_sums: bool,
     files: Vec<HashedFile>,
     /// In v1 alone: pieces run on from file to file.
     run: Option<Pieces>,
@@ -49,8 +50,8 @@ pub struct HashedFile {
     pub path: FilePath,
     /// Bytes in it.
     pub length: u64,
-    /// The SHA-256 of the whole file, as `sha256sum` prints it.
-    pub sha256: [u8; 32],
+    /// The SHA-256 of the whole file, as `sha256sum` prints it, if it was [asked for](TorrentHasher::with_sums).
+    pub sha256: Option<[u8; 32]>,
     /// In a hybrid: the file's own pieces, with the last one filled up with zeros and as it is.
     pub(super) pieces: Option<AlignedPieces>,
     /// In v2 and hybrid, unless the file is empty: its tree.
@@ -91,10 +92,18 @@ impl TorrentHasher {
         Self {
             format,
             piece_length,
+            has_sums: false,
             files: Vec::new(),
             run: (format == Format::V1).then(|| Pieces::new(piece_length)),
             current: None,
         }
+    }
+
+    /// The same, with the SHA-256 of each whole file besides. No torrent needs it, and it costs as much as all of v2.
+    #[must_use]
+    pub fn with_sums(mut self) -> Self {
+        self.has_sums = true;
+        self
     }
 
     /// Begins the next file; one that was not ended is ended.
@@ -103,7 +112,7 @@ impl TorrentHasher {
         self.current = Some(OpenFile {
             path,
             length: 0,
-            sha256: Sha256::new(),
+            sha256: self.has_sums.then(Sha256::new),
             pieces: (self.format == Format::Hybrid).then(|| Pieces::new(self.piece_length)),
             tree: self
                 .format
@@ -174,7 +183,7 @@ impl HashedContent {
 struct OpenFile {
     path: FilePath,
     length: u64,
-    sha256: Sha256,
+    sha256: Option<Sha256>,
     pieces: Option<Pieces>,
     tree: Option<TreeHasher>,
 }
@@ -184,7 +193,9 @@ impl OpenFile {
         // usize is at most 64 bits wide on every platform that Rust knows.
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.length = self.length.saturating_add(length);
-        self.sha256.update(bytes);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
         if let Some(pieces) = &mut self.pieces {
             pieces.update(bytes);
         }
@@ -197,7 +208,7 @@ impl OpenFile {
         HashedFile {
             path: self.path,
             length: self.length,
-            sha256: self.sha256.finalize().into(),
+            sha256: self.sha256.map(|sha256| sha256.finalize().into()),
             pieces: self.pieces.map(|pieces| AlignedPieces {
                 bare: pieces.clone().finish_bare(),
                 padded: pieces.finish_padded(),
@@ -373,7 +384,7 @@ mod tests {
     #[test]
     fn every_file_has_the_sum_that_sha256sum_prints() {
         for format in [Format::V1, Format::V2, Format::Hybrid] {
-            let mut hasher = hasher(format);
+            let mut hasher = hasher(format).with_sums();
             hasher.begin_file(path("greeting"));
             hasher.update(b"hello ");
             hasher.update(b"world");
@@ -382,7 +393,7 @@ mod tests {
             let sums: Vec<_> = content
                 .files()
                 .iter()
-                .map(|file| (file.length, HEXLOWER.encode(&file.sha256)))
+                .map(|file| (file.length, HEXLOWER.encode(&file.sha256.unwrap())))
                 .collect();
             assert_eq!(
                 sums,
@@ -398,6 +409,13 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn nobody_pays_for_a_sum_that_was_not_asked_for() {
+        let mut hasher = hasher(Format::V1);
+        hasher.begin_file(path("greeting"));
+        assert_eq!(hasher.finish().files()[0].sha256, None);
     }
 
     #[test]
