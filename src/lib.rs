@@ -9,6 +9,7 @@
 //! | 8, 7, 6 | `cli`, `app`, `config` | the program: arguments, composition, configuration |
 //! | 5 | `web`, `door` | pages, API and web seed · the one port |
 //! | 4 | `publish`, `tracker`, `engine`, `discovery` | the services; they never import each other |
+//! | 4 | `offline` | torrents made of files of this machine, and files checked against torrents, without a network |
 //! | 3 | `catalog`, `reader` | what is published · its bytes, vouched for |
 //! | 2 | `store` | what lasts, behind small traits |
 //! | 1 | [`domain`] | decisions, without clocks, sockets or files |
@@ -74,6 +75,8 @@ pub mod discovery;
 pub mod door;
 #[cfg(feature = "server")]
 pub mod engine;
+#[cfg(feature = "cli")]
+pub mod offline;
 #[cfg(feature = "server")]
 pub mod publish;
 #[cfg(feature = "server")]

@@ -96,6 +96,21 @@ impl TorrentFile {
         })
     }
 
+    /// The layer of each file of several pieces, by the file's root: one SHA-256 (32 bytes) a piece. None in v1.
+    pub fn layers(&self) -> BTreeMap<Hash, &[u8]> {
+        // We wrote these bytes ourselves, from what the limits let through.
+        let limits = scan::Limits {
+            length: self.piece_layers.len(),
+            depth: 2,
+            elements: usize::MAX,
+        };
+        let scanned = scan::strict(&self.piece_layers, &limits).ok();
+        let entries = scanned.and_then(Value::dict).into_iter().flatten();
+        entries
+            .filter_map(|(root, layer)| Some((root.try_into().ok()?, layer.as_bytes()?)))
+            .collect()
+    }
+
     /// All of it, to be written again.
     pub fn envelope(&self) -> Envelope<'_> {
         Envelope {
