@@ -6,6 +6,7 @@
 //! Files are kept under numbers; their names are data of the publication.
 
 use std::io::{self, IoSliceMut};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -99,6 +100,14 @@ pub trait ContentFile: Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
     fn try_read(&self, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
+
+    /// Hands up to `length` bytes from `offset` to a socket, without copying them, as far as they are in memory. Gives the
+    /// number of bytes that the socket took: none where they must be read.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where the socket has no room; [`io::ErrorKind::UnexpectedEof`] where the file is
+    /// shorter than it was; what the socket fails with.
+    fn try_send(&self, offset: u64, length: usize, socket: BorrowedFd<'_>) -> io::Result<usize>;
 
     /// Reads `length` bytes from `offset`, waiting for the disk on a thread that may.
     ///

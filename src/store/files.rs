@@ -9,7 +9,7 @@ mod staging;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -245,6 +245,21 @@ impl SealedFile {
     }
 }
 
+impl SealedFile {
+    /// Whether both ends of a stretch are in memory. What lies between them was read with them, as a rule; where it was
+    /// dropped since, the disk is waited for in place.
+    fn is_in_memory(&self, offset: u64, length: usize) -> io::Result<bool> {
+        let last = offset.saturating_add((length as u64).saturating_sub(1));
+        for at in [offset, last] {
+            let mut byte = [0];
+            if self.try_read(at, &mut [IoSliceMut::new(&mut byte)])? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 #[async_trait]
 impl ContentFile for SealedFile {
     fn length(&self) -> u64 {
@@ -259,6 +274,20 @@ impl ContentFile for SealedFile {
             Ok(read) => Ok(read),
             // Not in the page cache, or a file system that cannot tell.
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn try_send(&self, offset: u64, length: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.check_end(offset, length)?;
+        if !self.is_in_memory(offset, length)? {
+            return Ok(0);
+        }
+        match send_from_cache(&self.file, offset, length, socket) {
+            Ok(0) if length > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(sent) => Ok(sent),
+            // A file system, or an operating system, that only lets its files be read.
+            Err(Errno::INVAL | Errno::NOSYS) => Ok(0),
             Err(error) => Err(error.into()),
         }
     }
@@ -289,6 +318,21 @@ fn read_without_waiting(
 /// Only Linux can read what is in memory and nothing else.
 #[cfg(not(target_os = "linux"))]
 fn read_without_waiting(_: &File, _: &mut [IoSliceMut<'_>], _: u64) -> rustix::io::Result<usize> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(target_os = "linux")]
+fn send_from_cache(
+    file: &File,
+    mut offset: u64,
+    length: usize,
+    socket: BorrowedFd<'_>,
+) -> rustix::io::Result<usize> {
+    rustix::fs::sendfile(socket, file, Some(&mut offset), length)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_from_cache(_: &File, _: u64, _: usize, _: BorrowedFd<'_>) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)
 }
 
@@ -377,6 +421,35 @@ mod tests {
     async fn keeps_content_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
         conformance::content::check(&store(&folder)).await;
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn hands_bytes_in_memory_to_a_socket_and_no_others() {
+        use std::io::Read;
+        use std::os::fd::AsFd;
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let content: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+        seal(&store, id("abcdefghij"), &[&content]);
+        let file = store.open(id("abcdefghij"), 0).await.unwrap().unwrap();
+        file.read(0, content.len()).await.unwrap();
+        let (socket, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let sent = file.try_send(10, 50_000, socket.as_fd()).unwrap();
+        assert!(sent > 0, "nothing was sent of what is in memory");
+        let mut received = vec![0; sent];
+        far.read_exact(&mut received).unwrap();
+        assert!(received == content[10..10 + sent]);
+        let past_the_end = file.try_send(99_999, 2, socket.as_fd()).unwrap_err();
+        assert_eq!(past_the_end.kind(), io::ErrorKind::UnexpectedEof);
+
+        let on_disk = File::open(folder.path().join("content/abcdefghij/0")).unwrap();
+        rustix::fs::fadvise(&on_disk, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        // A file system in memory keeps its bytes there.
+        let is_in_memory = file.try_read(0, &mut [IoSliceMut::new(&mut [0])]).unwrap() > 0;
+        let sent = file.try_send(0, 50_000, socket.as_fd()).unwrap();
+        assert_eq!(sent > 0, is_in_memory);
     }
 
     #[tokio::test]

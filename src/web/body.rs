@@ -1,13 +1,13 @@
-//! Published bytes on their way into an answer: read piece by piece as the connection takes them, so each holds little
-//! memory.
+//! Published bytes on their way out, read as the connection takes them, so each holds little memory.
 //!
-//! What lies in the page cache is read at once on the connection's own task; only what does not is waited for
-//! elsewhere. Buffers are lent from a small pool and come back when the connection has sent them, so a busy server
-//! neither allocates nor clears memory for them.
+//! A [`Stretch`] is what an answer still has to send of a file. It leaves straight from the page cache, or as the body of
+//! a response that hyper sends. What lies in memory is taken at once on the connection's own task; only what does not is
+//! waited for elsewhere.
 
 use std::io::{self, IoSliceMut};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -22,9 +22,6 @@ use crate::store::content::ContentFile;
 /// Bytes in a frame: enough that system calls do not matter, little enough to stay in the processor's cache between
 /// reading and writing.
 const FRAME: usize = 64 * 1024;
-
-/// Buffers that wait in the pool, at most.
-const SPARE_BUFFERS: usize = 64;
 
 /// Which door the bytes leave by: they are counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,38 +62,30 @@ impl Stored {
             .all(|piece| self.torrent.conditions.of(piece) == Condition::Whole)
     }
 
-    /// Makes sure of the pieces, then reads, waiting for the disk where that is needed.
-    async fn read(self, at: u64, length: usize) -> Result<Bytes, ReadError> {
+    /// Makes sure of those pieces.
+    async fn vouch(&self, at: u64, length: usize) -> Result<(), ReadError> {
         let from = self.offset.saturating_add(at);
         self.reader
             .check_stretch(&self.torrent, from, length as u64)
-            .await?;
-        let bytes = self.file.read(at, length).await?;
-        if bytes.len() < length {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        Ok(bytes.into())
+            .await
     }
 }
 
-/// The bytes of one answer.
-pub(super) struct ContentBody {
+/// What is still to be sent of a file: a span of its bytes. It shrinks from the front.
+#[derive(Clone)]
+pub(super) struct Stretch {
     source: Source,
     /// The next byte to send, from the start of the file.
     at: u64,
     end: u64,
-    waiting: Option<BoxFuture<'static, Result<Bytes, ReadError>>>,
-    buffers: Buffers,
     tally: Arc<Tally>,
     door: Door,
 }
 
-impl ContentBody {
-    /// `length` bytes from `at` of the source.
+impl Stretch {
     pub(super) fn new(
         source: Source,
         span: std::ops::Range<u64>,
-        buffers: Buffers,
         tally: Arc<Tally>,
         door: Door,
     ) -> Self {
@@ -104,38 +93,98 @@ impl ContentBody {
             source,
             at: span.start,
             end: span.end,
-            waiting: None,
-            buffers,
             tally,
             door,
         }
     }
 
-    /// The next bytes if they need no waiting for.
-    fn read_at_once(&self, length: usize) -> io::Result<Option<Bytes>> {
-        let mut lent = self.buffers.lend(length);
-        match &self.source {
-            Source::Zeros => lent.bytes_mut().fill(0),
-            Source::File(stored) => {
-                if !stored.is_vouched_for(self.at, length) {
-                    return Ok(None);
-                }
-                let mut buffers = [IoSliceMut::new(lent.bytes_mut())];
-                if stored.file.try_read(self.at, &mut buffers)? < length {
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(Some(Bytes::from_owner(lent)))
+    /// The bytes that are left, or `most` of them; `None` at the end.
+    pub(super) fn next(&self, most: usize) -> Option<usize> {
+        let left = self.end.saturating_sub(self.at);
+        let length = usize::try_from(left).map_or(most, |left| left.min(most));
+        (length > 0).then_some(length)
     }
 
-    fn passed(&mut self, bytes: Bytes) -> Frame<Bytes> {
-        let length = bytes.len() as u64;
+    /// Makes sure of the next `length` bytes.
+    ///
+    /// # Errors
+    /// As [`Reader::check_stretch`].
+    pub(super) async fn vouch(&self, length: usize) -> Result<(), ReadError> {
+        match &self.source {
+            Source::File(stored) if !stored.is_vouched_for(self.at, length) => {
+                stored.vouch(self.at, length).await
+            }
+            Source::File(_) | Source::Zeros => Ok(()),
+        }
+    }
+
+    /// Hands up to `length` bytes that were vouched for to a socket. Gives how many it took: none where they are not in
+    /// memory.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where the socket has no room; whatever reading or sending fails with.
+    pub(super) fn try_send(&self, length: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        match &self.source {
+            Source::File(stored) => stored.file.try_send(self.at, length, socket),
+            Source::Zeros => Ok(0),
+        }
+    }
+
+    /// Reads the next `length` bytes, waiting for the disk where that is needed.
+    ///
+    /// # Errors
+    /// As [`Reader::check_stretch`]; whatever reading fails with.
+    pub(super) async fn read(&self, length: usize) -> Result<Bytes, ReadError> {
+        let Source::File(stored) = &self.source else {
+            return Ok(vec![0; length].into());
+        };
+        stored.vouch(self.at, length).await?;
+        Ok(stored.file.read(self.at, length).await?.into())
+    }
+
+    /// The next `length` bytes if they need no waiting for.
+    fn try_read(&self, length: usize) -> io::Result<Option<Bytes>> {
+        let mut bytes = vec![0; length];
+        if let Source::File(stored) = &self.source {
+            let is_at_hand = stored.is_vouched_for(self.at, length)
+                && stored
+                    .file
+                    .try_read(self.at, &mut [IoSliceMut::new(&mut bytes)])?
+                    == length;
+            if !is_at_hand {
+                return Ok(None);
+            }
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    /// Counts `length` bytes as sent.
+    pub(super) fn advance(&mut self, length: usize) {
+        let length = length as u64;
         self.at = self.at.saturating_add(length);
         match self.door {
             Door::WebSeed => self.tally.add_web_seed_bytes(length),
             Door::Files => self.tally.add_file_bytes(length),
         }
+    }
+}
+
+/// A stretch as the body of a response.
+pub(super) struct ContentBody {
+    stretch: Stretch,
+    waiting: Option<BoxFuture<'static, Result<Bytes, ReadError>>>,
+}
+
+impl ContentBody {
+    pub(super) const fn new(stretch: Stretch) -> Self {
+        Self {
+            stretch,
+            waiting: None,
+        }
+    }
+
+    fn passed(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        self.stretch.advance(bytes.len());
         Frame::data(bytes)
     }
 }
@@ -149,23 +198,20 @@ impl Body for ContentBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReadError>>> {
         let this = &mut *self;
-        if this.waiting.is_none() {
-            let left = this.end.saturating_sub(this.at);
-            let length = usize::try_from(left).map_or(FRAME, |left| left.min(FRAME));
-            if length == 0 {
+        let waiting = if let Some(waiting) = &mut this.waiting {
+            waiting
+        } else {
+            let Some(length) = this.stretch.next(FRAME) else {
                 return Poll::Ready(None);
+            };
+            match this.stretch.try_read(length) {
+                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(this.passed(bytes)))),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
-            match (this.read_at_once(length), &this.source) {
-                (Ok(Some(bytes)), _) => return Poll::Ready(Some(Ok(this.passed(bytes)))),
-                (Ok(None), Source::File(stored)) => {
-                    this.waiting = Some(Box::pin(stored.clone().read(this.at, length)));
-                }
-                (Ok(None), Source::Zeros) => return Poll::Ready(None),
-                (Err(error), _) => return Poll::Ready(Some(Err(error.into()))),
-            }
-        }
-        let Some(waiting) = &mut this.waiting else {
-            return Poll::Ready(None);
+            let stretch = this.stretch.clone();
+            this.waiting
+                .insert(Box::pin(async move { stretch.read(length).await }))
         };
         let read = ready!(waiting.as_mut().poll(context));
         this.waiting = None;
@@ -181,51 +227,7 @@ impl Body for ContentBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.end.saturating_sub(self.at))
-    }
-}
-
-/// A pool of buffers. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl Buffers {
-    /// The buffer that came back last, for it is the likeliest to be in the processor's cache.
-    fn lend(&self, length: usize) -> Lent {
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Lent {
-            buffer: spare.unwrap_or_else(|| vec![0; FRAME]),
-            length: length.min(FRAME),
-            home: self.clone(),
-        }
-    }
-}
-
-/// A buffer that goes home when nobody needs its bytes any more.
-struct Lent {
-    buffer: Vec<u8>,
-    length: usize,
-    home: Buffers,
-}
-
-impl Lent {
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        self.buffer.get_mut(..self.length).unwrap_or_default()
-    }
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        self.buffer.get(..self.length).unwrap_or_default()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let mut spare = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_BUFFERS {
-            spare.push(std::mem::take(&mut self.buffer));
-        }
+        SizeHint::with_exact(self.stretch.end.saturating_sub(self.stretch.at))
     }
 }
 
@@ -238,28 +240,13 @@ mod tests {
     #[tokio::test]
     async fn zeros_come_in_full_and_are_counted() {
         let tally = Arc::new(Tally::default());
-        let body = ContentBody::new(
-            Source::Zeros,
-            5..200_000,
-            Buffers::default(),
-            Arc::clone(&tally),
-            Door::WebSeed,
-        );
+        let stretch = Stretch::new(Source::Zeros, 5..200_000, Arc::clone(&tally), Door::WebSeed);
+        let body = ContentBody::new(stretch);
         assert_eq!(body.size_hint().exact(), Some(199_995));
         let bytes = body.collect().await.unwrap().to_bytes();
         assert_eq!(bytes.len(), 199_995);
         assert!(bytes.iter().all(|byte| *byte == 0));
         assert_eq!(tally.counts().web_seed_bytes, 199_995);
         assert_eq!(tally.counts().file_bytes, 0);
-    }
-
-    #[test]
-    fn buffers_come_home() {
-        let buffers = Buffers::default();
-        let bytes = Bytes::from_owner(buffers.lend(10));
-        assert_eq!(bytes.len(), 10);
-        assert_eq!(buffers.0.lock().unwrap().len(), 0);
-        drop(bytes);
-        assert_eq!(buffers.0.lock().unwrap().len(), 1);
     }
 }

@@ -21,7 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use mime_guess::{Mime, mime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::body::{Buffers, ContentBody, Door, Source, Stored};
+use super::body::{ContentBody, Door, Source, Stored, Stretch};
 use super::error::WebError;
 use super::shelf::Shelf;
 use crate::catalog::Catalog;
@@ -62,7 +62,6 @@ pub(super) struct Content {
     catalog: Catalog,
     shelf: Shelf,
     reader: Reader,
-    buffers: Buffers,
 }
 
 /// A file that an address names: what its answer says of it, and where its bytes are.
@@ -80,7 +79,6 @@ impl Content {
             catalog,
             shelf,
             reader,
-            buffers: Buffers::default(),
         }
     }
 
@@ -248,9 +246,10 @@ async fn answer(
     if method != Method::HEAD {
         content.vouch_for_start(&found, span.start).await?;
         let tally = content.catalog.tally(found.publication);
-        let buffers = content.buffers.clone();
-        *response.body_mut() =
-            Body::new(ContentBody::new(found.source, span, buffers, tally, door));
+        let stretch = Stretch::new(found.source, span, tally, door);
+        // Whoever holds the socket sends the stretch itself; hyper sends the body.
+        response.extensions_mut().insert(stretch.clone());
+        *response.body_mut() = Body::new(ContentBody::new(stretch));
     }
     Ok(response)
 }

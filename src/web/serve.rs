@@ -1,10 +1,12 @@
-//! One HTTP connection: the tracker's paths are answered at once, everything else goes through the site's router.
+//! One HTTP connection: at first answered directly, then, once a page is asked for, by hyper and the site's router.
 //!
-//! An announce must cost microseconds, so it passes no middleware and waits for nothing. Every wait of the connection
-//! has a bound: hyper's own timer for the head of a request, the handlers' for its body.
+//! An announce must cost microseconds, so it passes no middleware and waits for nothing, here as there. Every wait of the
+//! connection has a bound: a timer for the head of a request, the handlers' for its body, the kernel's for the reader.
 
 use std::convert::Infallible;
+use std::io::Cursor;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +18,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tower::ServiceExt;
 
 use super::SourceAddress;
+use super::direct::Direct;
 use crate::ambient;
+use crate::reader::ReadError;
 use crate::tracker::{self, Tracker};
 
 /// What an HTTP connection is served by. Cheap to clone.
@@ -45,9 +50,38 @@ const MAX_HEADERS: usize = 64;
 
 impl Site {
     /// Serves a connection until either side ends it, or, at shutdown, until the request under way is answered.
-    pub async fn serve(&self, stream: TcpStream, source: SocketAddr, shutdown: &CancellationToken) {
+    pub async fn serve(
+        &self,
+        mut stream: TcpStream,
+        source: SocketAddr,
+        shutdown: &CancellationToken,
+    ) {
         let _ = stream.set_nodelay(true);
         bound_unread(&stream, self.write_timeout);
+        let mut stopped = pin!(shutdown.cancelled());
+        match Direct::new(self, &mut stream, source)
+            .answer(stopped.as_mut())
+            .await
+        {
+            Ok(Some(received)) => self.go_on(received, stream, source, stopped).await,
+            Ok(None) => {}
+            Err(error @ ReadError::Io(_)) => {
+                tracing::debug!(%source, %error, "the HTTP connection broke off");
+            }
+            Err(error) => tracing::warn!(%source, %error, "an answer was cut off"),
+        }
+    }
+
+    /// Lets hyper serve the rest of a connection, of which `received` was read already.
+    async fn go_on(
+        &self,
+        received: Bytes,
+        stream: TcpStream,
+        source: SocketAddr,
+        shutdown: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) {
+        let (reader, writer) = stream.into_split();
+        let stream = tokio::io::join(Cursor::new(received).chain(reader), writer);
         let service = service_fn(|request| self.answer(request, source));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -55,10 +89,10 @@ impl Site {
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
+        let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = shutdown.cancelled() => {
+            () = shutdown => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

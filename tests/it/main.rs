@@ -12,6 +12,7 @@
 
 mod architecture;
 mod command_line;
+mod connection;
 mod download;
 mod download_command;
 mod peer;
