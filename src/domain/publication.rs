@@ -94,7 +94,7 @@ pub struct Publication {
 impl Publication {
     /// Whether the torrent is one file without a folder around it.
     pub fn is_single_file(&self) -> bool {
-        matches!(self.files.as_slice(), [only] if only.path.components() == [self.name.as_str()])
+        matches!(self.files.as_slice(), [only] if only.path.as_str() == self.name)
     }
 }
 

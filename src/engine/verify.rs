@@ -152,7 +152,7 @@ fn path_below(info: &Info, path: &FilePath) -> Result<FilePath, LeechError> {
     let path = match info.layout {
         Layout::SingleFile => FilePath::from_components([info.name.as_str()]),
         Layout::Folder => {
-            let name = std::iter::once(&info.name);
+            let name = std::iter::once(info.name.as_str());
             FilePath::from_components(name.chain(path.components()))
         }
     };

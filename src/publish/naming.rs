@@ -22,7 +22,7 @@ pub(super) struct Names {
 pub(super) fn name_torrent(paths: Vec<FilePath>, title: &str) -> Result<Names, PathError> {
     check_distinct(&paths)?;
     if let [only] = paths.as_slice()
-        && only.components().len() == 1
+        && only.is_bare()
     {
         return Ok(Names {
             name: only.file_name().to_owned(),

@@ -220,27 +220,26 @@ impl Folder {
 
 /// Opens a file below `root`, folder by folder. With `CREATE` what is missing is made.
 fn open_below(root: &OwnedFd, path: &FilePath, create: OFlags) -> rustix::io::Result<File> {
-    let Some((name, folders)) = path.components().split_last() else {
-        return Err(Errno::INVAL);
-    };
+    let mut folders = path.components();
+    let name = folders.next_back().ok_or(Errno::INVAL)?;
     let mut inner: Option<OwnedFd> = None;
     for name in folders {
         let outer = inner.as_ref().unwrap_or(root).as_fd();
         if !create.is_empty() {
-            match rustix::fs::mkdirat(outer, name.as_str(), Mode::from_raw_mode(0o777)) {
+            match rustix::fs::mkdirat(outer, name, Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error),
             }
         }
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::openat(outer, name.as_str(), flags, Mode::empty())?;
+        let folder = rustix::fs::openat(outer, name, flags, Mode::empty())?;
         inner = Some(folder);
     }
     let folder = inner.as_ref().unwrap_or(root).as_fd();
     // Not to wait for the other end of a pipe that somebody has put there.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | create;
     let mode = Mode::from_raw_mode(0o666);
-    rustix::fs::openat(folder, name.as_str(), flags, mode).map(File::from)
+    rustix::fs::openat(folder, name, flags, mode).map(File::from)
 }
 
 fn read_present(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

@@ -119,10 +119,7 @@ impl Links {
 pub(super) fn file_path(publication: &Publication, path: &FilePath) -> String {
     let mut address = format!("/files/{}", publication.id);
     let folder = (!publication.is_single_file()).then_some(publication.name.as_str());
-    for segment in folder
-        .into_iter()
-        .chain(path.components().iter().map(String::as_str))
-    {
+    for segment in folder.into_iter().chain(path.components()) {
         // Writing to a string cannot fail.
         let _ = write!(address, "/{}", encode_segment(segment));
     }

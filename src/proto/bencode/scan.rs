@@ -29,11 +29,11 @@ impl Limits {
         elements: 100_000,
     };
 
-    /// For torrent files: 64 MiB, 64 deep, four million elements (100,000 files in a hybrid with pads take 2.5 million).
+    /// For torrent files: 48 MiB, 64 deep, six million elements (200,000 files in a hybrid with pads take five million).
     pub const TORRENT_FILE: Self = Self {
-        length: 64 << 20,
+        length: 48 << 20,
         depth: 64,
-        elements: 4_000_000,
+        elements: 6_000_000,
     };
 }
 

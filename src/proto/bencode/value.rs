@@ -14,7 +14,7 @@ pub struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// The caller has scanned `raw`, and it is one whole value.
-    pub(super) const fn of_scanned(raw: &'a [u8]) -> Self {
+    pub(in crate::proto) const fn of_scanned(raw: &'a [u8]) -> Self {
         Self { raw }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// A walk through nested dictionaries, beginning before this one.
+    /// A walk through nested lists and dictionaries, beginning before this value.
     pub const fn walk(self) -> Walk<'a> {
         Walk { rest: self.raw }
     }
@@ -109,10 +109,10 @@ impl<'a> Iterator for Dict<'a> {
     }
 }
 
-/// A walk through dictionaries within dictionaries that passes each byte once, however deep they nest.
+/// A walk through lists and dictionaries within each other that passes each byte once, however deep they nest.
 ///
-/// [`Dict`] has to find the end of a value before it gives it, so that reading a tree level by level passes the innermost
-/// bytes once a level.
+/// [`List`] and [`Dict`] have to find the end of a value before they give it, so that reading a tree level by level passes
+/// the innermost bytes once a level.
 #[derive(Clone, Debug)]
 pub struct Walk<'a> {
     rest: &'a [u8],
@@ -120,16 +120,23 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Steps into the dictionary that comes next; false, without a step, if it is none.
-    pub fn enter(&mut self) -> bool {
-        let inside = self.rest.strip_prefix(b"d");
-        self.rest = inside.unwrap_or(self.rest);
-        inside.is_some()
+    pub fn enter_dict(&mut self) -> bool {
+        self.step_over(b"d")
+    }
+
+    /// Steps into the list that comes next; false, without a step, if it is none.
+    pub fn enter_list(&mut self) -> bool {
+        self.step_over(b"l")
+    }
+
+    /// Steps out of the list or dictionary at its end; false, without a step, where more is in it.
+    pub fn leave(&mut self) -> bool {
+        self.step_over(b"e")
     }
 
     /// Takes the next key of the dictionary; at its end steps out of it and gives `None`.
     pub fn key(&mut self) -> Option<&'a [u8]> {
-        if let Some(outside) = self.rest.strip_prefix(b"e") {
-            self.rest = outside;
+        if self.leave() {
             return None;
         }
         self.value()?.as_bytes()
@@ -141,6 +148,12 @@ impl<'a> Walk<'a> {
         let value = list.next();
         self.rest = list.rest;
         value
+    }
+
+    fn step_over(&mut self, tag: &[u8]) -> bool {
+        let behind = self.rest.strip_prefix(tag);
+        self.rest = behind.unwrap_or(self.rest);
+        behind.is_some()
     }
 }
 
@@ -195,19 +208,19 @@ mod tests {
     #[test]
     fn a_walk_steps_in_and_out() {
         let mut walk = root(b"d1:ad1:bi1e1:clee1:di2ee").walk();
-        assert!(walk.enter());
+        assert!(walk.enter_dict());
         assert_eq!(walk.key(), Some(&b"a"[..]));
-        assert!(walk.enter());
+        assert!(walk.enter_dict());
         assert_eq!(walk.key(), Some(&b"b"[..]));
-        assert!(!walk.enter());
+        assert!(!walk.enter_dict() && !walk.enter_list() && !walk.leave());
         assert_eq!(walk.value().unwrap().as_integer(), Some(1));
         assert_eq!(walk.key(), Some(&b"c"[..]));
-        assert_eq!(walk.value().unwrap().raw(), b"le");
+        assert!(walk.enter_list() && walk.leave());
         assert_eq!(walk.key(), None);
         assert_eq!(walk.key(), Some(&b"d"[..]));
         assert_eq!(walk.value().unwrap().as_integer(), Some(2));
         assert_eq!(walk.key(), None);
-        assert!(!walk.enter() && walk.key().is_none() && walk.value().is_none());
+        assert!(!walk.enter_dict() && walk.key().is_none() && walk.value().is_none());
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Draft {
         match content.files.as_mut_slice() {
             [] => return Err(BuildError::NoFiles),
             [only] if options.layout == Layout::SingleFile => only.path = name,
-            [only] if content.format == Format::V2 && only.path.components().len() == 1 => {
+            [only] if content.format == Format::V2 && only.path.is_bare() => {
                 only.path.file_name().clone_into(&mut options.name);
                 options.layout = Layout::SingleFile;
             }
@@ -214,23 +214,24 @@ impl Draft {
     /// v2: folders as nested dictionaries, each file under its name and an empty key. Files are in tree order.
     fn write_file_tree(&self, encoder: &mut Encoder<'_>) {
         encoder.begin_dict();
-        let mut open: &[String] = &[];
+        let mut open: Vec<&str> = Vec::new();
         for file in &self.content.files {
-            let Some((name, folders)) = file.path.components().split_last() else {
+            let mut folders = file.path.components();
+            let Some(name) = folders.next_back() else {
                 continue;
             };
             let shared = open
                 .iter()
-                .zip(folders)
-                .take_while(|(ours, theirs)| ours == theirs)
+                .zip(folders.clone())
+                .take_while(|(ours, theirs)| *ours == theirs)
                 .count();
-            for _ in open.iter().skip(shared) {
+            for _ in open.drain(shared..) {
                 encoder.end();
             }
-            for folder in folders.iter().skip(shared) {
+            for folder in folders.skip(shared) {
                 encoder.key(folder).begin_dict();
+                open.push(folder);
             }
-            open = folders;
             write_tree_file(encoder.key(name), file);
         }
         for _ in open {

@@ -4,6 +4,7 @@ use super::files::{File, FileKind};
 use super::info::{InfoError, InfoLimits};
 use super::path::FilePath;
 use crate::proto::bencode::Value;
+use crate::proto::bencode::value::Walk;
 
 /// A budget for paths: many short entries may share long folders, so that a small input asks for much memory.
 #[derive(Debug)]
@@ -13,8 +14,8 @@ pub(super) struct PathBudget {
 }
 
 impl PathBudget {
-    /// What the bookkeeping of one component costs, about.
-    const PER_COMPONENT: usize = 48;
+    /// What the bookkeeping of one file costs, about.
+    const PER_FILE: usize = 48;
 
     pub(super) const fn new(limits: &InfoLimits) -> Self {
         let limit = limits.path_bytes;
@@ -23,11 +24,7 @@ impl PathBudget {
 
     /// Pays for a path that is kept.
     pub(super) fn charge(&mut self, path: &FilePath) -> Result<(), InfoError> {
-        let cost = path
-            .components()
-            .iter()
-            .map(|component| component.len().saturating_add(Self::PER_COMPONENT))
-            .fold(0, usize::saturating_add);
+        let cost = path.as_str().len().saturating_add(Self::PER_FILE);
         let limit = self.limit;
         self.left = self
             .left
@@ -39,15 +36,18 @@ impl PathBudget {
 
 /// Reads the list at `files`. Symbolic links are passed over; pads get a name of our own, for nobody writes them.
 pub(super) fn read(list: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
-    let entries = list.list().ok_or(InfoError::WrongType {
-        field: "files",
-        expected: "a list",
-    })?;
+    let mut walk = list.walk();
+    if !walk.enter_list() {
+        return Err(InfoError::WrongType {
+            field: "files",
+            expected: "a list",
+        });
+    }
     let mut budget = PathBudget::new(limits);
     let (mut content, mut pads) = (0_usize, 0_usize);
     let mut files = Vec::new();
-    for file in entries.map(read_entry) {
-        let Some(file) = file? else {
+    while !walk.leave() {
+        let Some(file) = Entry::take(&mut walk)?.read()? else {
             continue;
         };
         let count = match file.kind {
@@ -91,70 +91,110 @@ pub(super) fn pad(length: u64) -> Result<File, InfoError> {
 
 /// BEP 47: a pad is called `.pad/N`, where N is its length; those of one length share a name.
 pub(super) fn pad_path(length: u64) -> Result<FilePath, InfoError> {
-    FilePath::from_components([".pad".to_owned(), length.to_string()]).map_err(InfoError::Path)
+    FilePath::from_components([".pad", &length.to_string()]).map_err(|source| InfoError::Path {
+        field: "path",
+        source,
+    })
 }
 
-/// Whether an entry's `attr` has the letter (BEP 47).
-pub(super) fn has_attribute(entry: Value<'_>, letter: u8) -> bool {
-    entry
-        .get("attr")
-        .and_then(Value::as_bytes)
-        .is_some_and(|letters| letters.contains(&letter))
-}
-
-fn read_entry(entry: Value<'_>) -> Result<Option<File>, InfoError> {
-    if entry.dict().is_none() {
-        return Err(InfoError::WrongType {
-            field: "files",
-            expected: "a list of dictionaries",
-        });
-    }
-    let length = read_length(entry.get("length"))?;
-    if has_attribute(entry, b'p') {
-        return pad(length).map(Some);
-    }
-    if has_attribute(entry, b'l') {
-        return refuse_long_symlink(length).map(|()| None);
-    }
-    Ok(Some(File {
-        path: read_path(entry)?,
-        length,
-        offset: 0,
-        kind: FileKind::Content,
-        pieces_root: None,
-    }))
-}
-
-/// BEP 47: a symbolic link has no bytes of its own. One that claims some would shift every piece after it.
-pub(super) fn refuse_long_symlink(length: u64) -> Result<(), InfoError> {
-    if length == 0 {
+/// BEP 47: what a symbolic link points to must be there, as a list of names. It is not followed, nor made.
+pub(super) fn check_symlink(target: Option<Value<'_>>) -> Result<(), InfoError> {
+    let is_path = target
+        .and_then(Value::list)
+        .is_some_and(|mut names| names.all(|name| name.as_bytes().is_some()));
+    if is_path {
         Ok(())
     } else {
         Err(InfoError::WrongType {
-            field: "length",
-            expected: "0 for a symbolic link",
+            field: "symlink path",
+            expected: "a list of byte strings in a symbolic link",
         })
     }
 }
 
-fn read_path(entry: Value<'_>) -> Result<FilePath, InfoError> {
-    // Old torrents hold `path` in the publisher's local encoding, and its UTF-8 beside it.
-    let path = entry
-        .get("path.utf-8")
-        .or_else(|| entry.get("path"))
-        .ok_or(InfoError::Missing { field: "path" })?;
-    let wrong = InfoError::WrongType {
-        field: "path",
-        expected: "a list of byte strings",
-    };
-    let Some(components) = path.list() else {
-        return Err(wrong);
-    };
-    if components.clone().any(|one| one.as_bytes().is_none()) {
-        return Err(wrong);
+/// How `BitComet` called its pads before BEP 47, and calls them still.
+const UNMARKED_PAD: &str = "_____padding_file_";
+
+/// The fields of an entry that mean something to us, found in one walk.
+#[derive(Default)]
+struct Entry<'a> {
+    attr: Option<Value<'a>>,
+    length: Option<Value<'a>>,
+    path: Option<Value<'a>>,
+    path_utf8: Option<Value<'a>>,
+    symlink_path: Option<Value<'a>>,
+}
+
+impl<'a> Entry<'a> {
+    fn take(walk: &mut Walk<'a>) -> Result<Self, InfoError> {
+        if !walk.enter_dict() {
+            return Err(InfoError::WrongType {
+                field: "files",
+                expected: "a list of dictionaries",
+            });
+        }
+        let mut entry = Self::default();
+        while let Some(key) = walk.key() {
+            let value = walk.value();
+            match key {
+                b"attr" => entry.attr = value,
+                b"length" => entry.length = value,
+                b"path" => entry.path = value,
+                b"path.utf-8" => entry.path_utf8 = value,
+                b"symlink path" => entry.symlink_path = value,
+                _ => {}
+            }
+        }
+        Ok(entry)
     }
-    FilePath::from_components(
-        components.map(|one| String::from_utf8_lossy(one.as_bytes().unwrap_or_default())),
-    )
-    .map_err(InfoError::Path)
+
+    /// The file; `None` for a symbolic link.
+    fn read(&self) -> Result<Option<File>, InfoError> {
+        if has_letter(self.attr, b'p') {
+            return pad(read_length(self.length)?).map(Some);
+        }
+        // BEP 47: a symbolic link has no bytes of its own, whatever its `length` says. In the torrent of a program that
+        // counted them the number of pieces does not fit, and that is found later.
+        if has_letter(self.attr, b'l') {
+            return check_symlink(self.symlink_path).map(|()| None);
+        }
+        let length = read_length(self.length)?;
+        let path = self.read_path()?;
+        if path.file_name().starts_with(UNMARKED_PAD) {
+            return pad(length).map(Some);
+        }
+        Ok(Some(File {
+            path,
+            length,
+            offset: 0,
+            kind: FileKind::Content,
+            pieces_root: None,
+        }))
+    }
+
+    fn read_path(&self) -> Result<FilePath, InfoError> {
+        let field = "path";
+        // Old torrents hold `path` in the publisher's local encoding, and its UTF-8 beside it.
+        let path = self
+            .path_utf8
+            .or(self.path)
+            .ok_or(InfoError::Missing { field })?;
+        let components = path
+            .list()
+            .filter(|components| components.clone().all(|one| one.as_bytes().is_some()))
+            .ok_or(InfoError::WrongType {
+                field,
+                expected: "a list of byte strings",
+            })?;
+        FilePath::from_components(
+            components.map(|one| String::from_utf8_lossy(one.as_bytes().unwrap_or_default())),
+        )
+        .map_err(|source| InfoError::Path { field, source })
+    }
+}
+
+/// Whether an `attr` field has the letter (BEP 47).
+pub(super) fn has_letter(attr: Option<Value<'_>>, letter: u8) -> bool {
+    attr.and_then(Value::as_bytes)
+        .is_some_and(|letters| letters.contains(&letter))
 }

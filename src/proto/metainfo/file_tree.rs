@@ -1,9 +1,9 @@
 //! The files of a torrent as v2 lists them: the `file tree` (BEP 52).
 
-use super::file_list::{PathBudget, has_attribute, pad, read_length, refuse_long_symlink};
+use super::file_list::{PathBudget, check_symlink, has_letter, pad, read_length};
 use super::files::{File, FileKind};
 use super::info::{InfoError, InfoLimits};
-use super::merkle::Hash;
+use super::merkle::{HASH_LENGTH, Hash};
 use super::path::{FilePath, MAX_DEPTH, PathError};
 use crate::proto::bencode::Value;
 
@@ -14,7 +14,9 @@ pub(super) fn read(tree: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, In
     let mut walk = tree.walk();
     // The names that lead to where the walk is.
     let mut path: Vec<&str> = Vec::new();
-    if !walk.enter() {
+    // The last key of each dictionary that the walk is in.
+    let mut last: Vec<&[u8]> = vec![b""];
+    if !walk.enter_dict() {
         return Err(NOT_A_TREE);
     }
     let mut is_at_start = true;
@@ -27,8 +29,7 @@ pub(super) fn read(tree: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, In
                     return Err(NOT_A_TREE);
                 };
                 if let Some((length, pieces_root)) = read_leaf(leaf)? {
-                    let path =
-                        FilePath::from_components(path.iter().copied()).map_err(InfoError::Path)?;
+                    let path = FilePath::from_components(&path).map_err(unsafe_name)?;
                     budget.charge(&path)?;
                     files.push(File {
                         path,
@@ -44,22 +45,30 @@ pub(super) fn read(tree: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, In
                     });
                 }
                 path.pop();
+                last.pop();
                 is_at_start = false;
             }
             Some(name) => {
+                // BEP 52: the files stand in the order of the tree, and programs sort it when they write it again.
+                match last.last_mut() {
+                    Some(last) if name > *last => *last = name,
+                    _ => return Err(NOT_SORTED),
+                }
                 let name = std::str::from_utf8(name)
                     .map_err(|_| InfoError::NotUtf8 { field: "file tree" })?;
                 path.push(name);
                 if path.len() > MAX_DEPTH {
-                    return Err(InfoError::Path(PathError::TooDeep { limit: MAX_DEPTH }));
+                    return Err(unsafe_name(PathError::TooDeep { limit: MAX_DEPTH }));
                 }
-                is_at_start = walk.enter();
+                is_at_start = walk.enter_dict();
                 if !is_at_start {
                     return Err(NOT_A_TREE);
                 }
+                last.push(b"");
             }
             None if is_at_start => return Err(NOT_A_TREE),
             None => {
+                last.pop();
                 if path.pop().is_none() {
                     return Ok(files);
                 }
@@ -72,6 +81,18 @@ const NOT_A_TREE: InfoError = InfoError::WrongType {
     field: "file tree",
     expected: "a dictionary with a file or a folder at each name, and no folder empty",
 };
+
+const NOT_SORTED: InfoError = InfoError::WrongType {
+    field: "file tree",
+    expected: "sorted by name, for that is the order of its files",
+};
+
+const fn unsafe_name(source: PathError) -> InfoError {
+    InfoError::Path {
+        field: "file tree",
+        source,
+    }
+}
 
 /// Puts the pads between files that BEP 52 leaves unwritten: every file begins on a piece.
 pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, InfoError> {
@@ -95,27 +116,38 @@ pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, In
 
 /// Length and root of a file; `None` for a symbolic link.
 fn read_leaf(leaf: Value<'_>) -> Result<Option<(u64, Option<Hash>)>, InfoError> {
-    if has_attribute(leaf, b'l') {
-        let length = leaf
-            .get("length")
-            .map_or(Ok(0), |it| read_length(Some(it)))?;
-        return refuse_long_symlink(length).map(|()| None);
+    let (mut attr, mut length, mut root, mut symlink_path) = (None, None, None, None);
+    for (key, value) in leaf.dict().into_iter().flatten() {
+        match key {
+            b"attr" => attr = Some(value),
+            b"length" => length = Some(value),
+            b"pieces root" => root = Some(value),
+            b"symlink path" => symlink_path = Some(value),
+            _ => {}
+        }
     }
-    let length = read_length(leaf.get("length"))?;
+    if has_letter(attr, b'p') {
+        return Err(InfoError::WrongType {
+            field: "attr",
+            expected: "without `p` in a file tree, for BEP 52 writes no pads there",
+        });
+    }
+    if has_letter(attr, b'l') {
+        return check_symlink(symlink_path).map(|()| None);
+    }
+    let length = read_length(length)?;
     if length == 0 {
         // libtorrent 2.0.0 to 2.0.3 wrote a root of zeros here.
         return Ok(Some((0, None)));
     }
-    let root = leaf
-        .get("pieces root")
-        .ok_or(InfoError::Missing {
-            field: "pieces root",
-        })?
+    let field = "pieces root";
+    root.ok_or(InfoError::Missing { field })?
         .as_bytes()
         .and_then(|root| <Hash>::try_from(root).ok())
+        .filter(|root| *root != [0; HASH_LENGTH])
+        .map(|root| Some((length, Some(root))))
         .ok_or(InfoError::WrongType {
-            field: "pieces root",
-            expected: "32 bytes",
-        })?;
-    Ok(Some((length, Some(root))))
+            field,
+            expected: "32 bytes, and not all zeros",
+        })
 }

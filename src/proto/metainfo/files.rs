@@ -46,14 +46,13 @@ impl Files {
     ///
     /// The `offset`s that the caller wrote are overwritten.
     pub fn lay_out(files: impl IntoIterator<Item = File>) -> Option<Self> {
+        let mut files: Vec<File> = files.into_iter().collect();
         let mut at = 0_u64;
-        let mut laid = Vec::new();
-        for mut file in files {
+        for file in &mut files {
             file.offset = at;
             at = at.checked_add(file.length)?;
-            laid.push(file);
         }
-        Some(Self(laid))
+        Some(Self(files))
     }
 
     /// Every file in order, pads among them.
@@ -62,7 +61,7 @@ impl Files {
     }
 
     /// The files that are content, each with its place in the whole list.
-    pub fn content(&self) -> impl Iterator<Item = (usize, &File)> {
+    pub fn content(&self) -> impl Iterator<Item = (usize, &File)> + Clone {
         self.0
             .iter()
             .enumerate()

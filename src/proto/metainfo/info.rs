@@ -53,7 +53,7 @@ pub struct InfoLimits {
     pub scan: Limits,
     /// Files, at most; as many pads may stand among them.
     pub files: usize,
-    /// Bytes for all paths together, at most, with about 48 for each component.
+    /// Bytes for all paths together, at most, with 48 more for each.
     pub path_bytes: usize,
     /// Bytes in a piece, at most.
     pub piece_length: u32,
@@ -61,18 +61,43 @@ pub struct InfoLimits {
     pub pieces: u32,
 }
 
+impl InfoLimits {
+    /// For torrent files of so many bytes with so many files; the other bounds grow with them.
+    pub fn of(bytes: usize, files: usize) -> Self {
+        let usual = Self::default();
+        let elements = files.saturating_mul(ELEMENTS_PER_FILE);
+        let path_bytes = files.saturating_mul(PATH_BYTES_PER_FILE);
+        Self {
+            scan: Limits {
+                length: bytes,
+                elements: elements.max(usual.scan.elements),
+                ..usual.scan
+            },
+            files,
+            path_bytes: path_bytes.max(usual.path_bytes),
+            ..usual
+        }
+    }
+}
+
 impl Default for InfoLimits {
-    /// 200,000 files, 64 MiB of paths, pieces of 128 MiB, four million pieces.
+    /// 48 MiB, 200,000 files, 64 MiB of paths, pieces of just under 512 MiB (as in libtorrent), four million pieces.
     fn default() -> Self {
         Self {
             scan: Limits::TORRENT_FILE,
             files: 200_000,
             path_bytes: 64 << 20,
-            piece_length: 128 << 20,
+            piece_length: 0x7fff * BLOCK_LENGTH,
             pieces: 1 << 22,
         }
     }
 }
+
+/// Elements of bencode for a file of a hybrid, its pad and the folders around it.
+const ELEMENTS_PER_FILE: usize = 30;
+
+/// Bytes that a path may take, on an average.
+const PATH_BYTES_PER_FILE: usize = 335;
 
 /// Why bytes are no usable `info` dictionary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +105,9 @@ pub enum InfoError {
     /// It is no bencoded value.
     #[error("the info dictionary is not sound bencode")]
     Bencode(#[source] ScanError),
+    /// It is something else than a dictionary.
+    #[error("`info` must be a dictionary")]
+    NotADictionary,
     /// A field that must be there is not.
     #[error("the info dictionary has no `{field}`")]
     Missing {
@@ -101,8 +129,13 @@ pub enum InfoError {
         field: &'static str,
     },
     /// The torrent's name, or that of a file, is not safe, or files get in each other's way.
-    #[error("the torrent holds a file name that cannot be used")]
-    Path(#[source] PathError),
+    #[error("`{field}` in the info dictionary holds a file name that cannot be used")]
+    Path {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with the name.
+        source: PathError,
+    },
     /// The paths together take more memory than [`InfoLimits::path_bytes`].
     #[error("the paths of the torrent take more than {limit} bytes")]
     PathsTooLong {
@@ -187,7 +220,12 @@ impl Info {
                 rule: Rule::TrailingBytes,
             }));
         }
-        let fields = Fields::of(scanned.root)?;
+        Self::of_scanned(raw, limits)
+    }
+
+    /// Reads an `info` dictionary that is one value, which the scanner found sound.
+    pub(super) fn of_scanned(raw: Bytes, limits: &InfoLimits) -> Result<Self, InfoError> {
+        let fields = Fields::of(Value::of_scanned(&raw))?;
         let format = fields.format()?;
         let piece_length = fields.piece_length(format, limits)?;
         let name = fields.name(format)?;
@@ -268,10 +306,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn of(root: Value<'a>) -> Result<Self, InfoError> {
-        let entries = root.dict().ok_or(InfoError::WrongType {
-            field: "info",
-            expected: "a dictionary",
-        })?;
+        let entries = root.dict().ok_or(InfoError::NotADictionary)?;
         let mut fields = Self::default();
         for (key, value) in entries {
             let field = match key {
@@ -350,7 +385,7 @@ impl<'a> Fields<'a> {
             // Old torrents are in the publisher's local encoding: better a strange name than none.
             Err(_) => String::from_utf8_lossy(name).into_owned(),
         };
-        check_component(&name).map_err(InfoError::Path)?;
+        check_component(&name).map_err(|source| InfoError::Path { field, source })?;
         Ok(name)
     }
 
@@ -363,7 +398,10 @@ impl<'a> Fields<'a> {
             (None, Some(files)) => Ok((name, Layout::Folder, file_list::read(files, limits)?)),
             (length, None) => {
                 let only = File {
-                    path: FilePath::from_components([name.as_str()]).map_err(InfoError::Path)?,
+                    path: FilePath::from_components([&name]).map_err(|source| InfoError::Path {
+                        field: "name",
+                        source,
+                    })?,
                     length: file_list::read_length(length)?,
                     offset: 0,
                     kind: FileKind::Content,
@@ -383,9 +421,7 @@ impl<'a> Fields<'a> {
         let files = self.tree_files(limits)?;
         // BEP 52, "interpreting paths": one file at the root of the tree is the whole torrent, whatever `name` says.
         let (name, layout) = match files.as_slice() {
-            [only] if only.path.components().len() == 1 => {
-                (only.path.file_name().to_owned(), Layout::SingleFile)
-            }
+            [only] if only.path.is_bare() => (only.path.file_name().to_owned(), Layout::SingleFile),
             _ => (name, Layout::Folder),
         };
         let files = file_tree::align(files, u64::from(piece_length.get()))?;
@@ -464,7 +500,10 @@ fn check_files(files: &Files) -> Result<(), InfoError> {
     if files.content().next().is_none() {
         return Err(InfoError::NoFiles);
     }
-    check_distinct(files.content().map(|(_, file)| &file.path)).map_err(InfoError::Path)
+    check_distinct(files.content().map(|(_, file)| &file.path)).map_err(|source| InfoError::Path {
+        field: "files",
+        source,
+    })
 }
 
 /// BEP 52: in a hybrid every file begins on a piece, so that both halves cut the same bytes.
@@ -550,6 +589,14 @@ mod tests {
         out
     }
 
+    /// A symbolic link to `a`.
+    fn link(length: u64, path: &str) -> Vec<u8> {
+        let mut out = entry(length, path, "4:attr2:xl");
+        out.truncate(out.len() - 1);
+        out.extend_from_slice(b"12:symlink pathl1:aee");
+        out
+    }
+
     /// A v2 file, with a root of sevens unless it is empty.
     fn leaf(length: u64) -> Vec<u8> {
         let mut out = Vec::new();
@@ -611,7 +658,7 @@ mod tests {
             "i0e",
             "i-1e",
             "i4294967297e",
-            "i134217729e",
+            "i536854529e",
             "i9223372036854775807e",
         ] {
             assert!(
@@ -706,10 +753,7 @@ mod tests {
                 "{error}"
             );
         }
-        assert!(matches!(
-            parse("le"),
-            Err(InfoError::WrongType { field: "info", .. })
-        ));
+        assert_eq!(parse("le"), Err(InfoError::NotADictionary));
         assert!(matches!(parse("de\n"), Err(InfoError::Bencode(_))));
     }
 
@@ -718,7 +762,7 @@ mod tests {
         let files = [
             entry(5, "a/b", ""),
             entry(16_379, "../../etc", "4:attr1:p"),
-            entry(0, "../link", "4:attr2:xl"),
+            link(5, "../link"),
             entry(7, "c", "4:attr1:x"),
         ]
         .concat();
@@ -740,15 +784,35 @@ mod tests {
     }
 
     #[test]
-    fn a_symbolic_link_has_no_bytes() {
-        let files = [entry(5, "a", ""), entry(1, "b", "4:attr1:l")].concat();
-        assert!(matches!(
-            parse(folder(&files, 1)),
-            Err(InfoError::WrongType {
-                field: "length",
-                ..
-            })
-        ));
+    fn a_symbolic_link_has_no_bytes_and_points_somewhere() {
+        let info = parse(folder(&[entry(5, "a", ""), link(9, "b")].concat(), 1)).unwrap();
+        assert_eq!((info.files.len(), info.files.total_length()), (1, 5));
+        let without_length = b"d4:attr1:l4:pathl1:be12:symlink pathl1:aee";
+        let files = [&entry(5, "a", "")[..], without_length].concat();
+        assert_eq!(parse(folder(&files, 1)).unwrap().files.len(), 1);
+        for target in ["", "12:symlink pathi1e", "12:symlink pathl1:ai4ee"] {
+            let nowhere = format!("d4:attr1:l6:lengthi0e4:pathl1:be{target}e");
+            let files = [&entry(5, "a", "")[..], nowhere.as_bytes()].concat();
+            assert!(
+                matches!(
+                    parse(folder(&files, 1)),
+                    Err(InfoError::WrongType {
+                        field: "symlink path",
+                        ..
+                    })
+                ),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn bitcomet_marks_pads_by_their_name_alone() {
+        let pad = entry(16_379, "_____padding_file_0_please update____", "");
+        let files = [entry(5, "a", ""), pad, entry(1, "b", "")].concat();
+        let info = parse(folder(&files, 2)).unwrap();
+        let kinds: Vec<_> = info.files.iter().map(|file| file.kind).collect();
+        assert_eq!(kinds, [FileKind::Content, FileKind::Pad, FileKind::Content]);
     }
 
     #[test]
@@ -770,24 +834,33 @@ mod tests {
             assert!(
                 matches!(
                     parse(single("i0e", &name, "i1e", "0:")),
-                    Err(InfoError::Path(_))
+                    Err(InfoError::Path { .. })
                 ),
                 "{name:?}"
             );
         }
         for path in ["..", "a/../b", "a//b", "", "C:/x", "con"] {
             let raw = folder(&entry(0, path, ""), 0);
-            assert!(matches!(parse(raw), Err(InfoError::Path(_))), "{path:?}");
+            assert!(
+                matches!(parse(raw), Err(InfoError::Path { .. })),
+                "{path:?}"
+            );
         }
         let files = [entry(0, "a/Ä", ""), entry(0, "A/a\u{308}", "")].concat();
         assert!(matches!(
             parse(folder(&files, 0)),
-            Err(InfoError::Path(PathError::Collision { .. }))
+            Err(InfoError::Path {
+                source: PathError::Collision { .. },
+                ..
+            })
         ));
         let files = [entry(0, "a", ""), entry(0, "A/b", "")].concat();
         assert!(matches!(
             parse(folder(&files, 0)),
-            Err(InfoError::Path(PathError::FileIsFolder { .. }))
+            Err(InfoError::Path {
+                source: PathError::FileIsFolder { .. },
+                ..
+            })
         ));
     }
 
@@ -896,6 +969,24 @@ mod tests {
             )])),
             "pieces root"
         );
+        let zeros = [
+            b"d0:d6:lengthi1e11:pieces root32:".as_slice(),
+            &[0; 32],
+            b"ee",
+        ]
+        .concat();
+        assert_eq!(field(&wrong(&[("a", zeros)])), "pieces root");
+        let pad = [
+            b"d0:d4:attr1:p6:lengthi1e11:pieces root32:".as_slice(),
+            &[7; 32],
+            b"ee",
+        ]
+        .concat();
+        assert_eq!(field(&wrong(&[("a", pad)])), "attr");
+        let unsorted = b"d9:file treed1:bd0:d6:lengthi0eee1:ad0:d6:lengthi0eeee12:meta versioni2e4:name1:x12:piece lengthi16384ee";
+        assert_eq!(field(&parse(*unsorted).unwrap_err()), "file tree");
+        let in_folder = [b"d1:z".to_vec(), leaf(1), b"e".to_vec()].concat();
+        assert!(parse(tree(&[("a", in_folder), ("b", leaf(1))], b"")).is_ok());
         let no_dictionary = b"d9:file treele12:meta versioni2e4:name1:x12:piece lengthi16384ee";
         assert_eq!(field(&parse(*no_dictionary).unwrap_err()), "file tree");
         let file_and_folder = b"d0:d6:lengthi0ee1:bd0:d6:lengthi0eeee".to_vec();
@@ -907,7 +998,10 @@ mod tests {
         );
         assert!(matches!(
             wrong(&[("..", leaf(0))]),
-            InfoError::Path(PathError::Dots(_))
+            InfoError::Path {
+                source: PathError::Dots(_),
+                ..
+            }
         ));
         let not_utf8 = b"d9:file treed1:\xffd0:d6:lengthi0eeee12:meta versioni2e4:name1:x12:piece lengthi16384ee";
         assert!(matches!(
@@ -921,7 +1015,10 @@ mod tests {
         let deep = [b"d1:a".repeat(58), leaf(0), b"e".repeat(58)].concat();
         assert!(matches!(
             parse(tree(&[("a", deep)], b"")),
-            Err(InfoError::Path(PathError::TooDeep { .. }))
+            Err(InfoError::Path {
+                source: PathError::TooDeep { .. },
+                ..
+            })
         ));
     }
 

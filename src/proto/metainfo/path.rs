@@ -3,7 +3,9 @@
 //! A name comes from a stranger and ends on somebody's disk. So every component is checked here, once, and a
 //! [`FilePath`] is the proof that it was.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -23,8 +25,13 @@ const RESERVED: [&str; 22] = [
 ];
 
 /// A relative path of one or more safe components. Displays with `/` between them. Unicode is kept as it came.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FilePath(Vec<String>);
+///
+/// Paths compare component by component, as BEP 52 orders a file tree: `a/b` stands before `a!`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FilePath(
+    /// The components with `/` between them, which none of them holds. A torrent may have hundreds of thousands of these.
+    Box<str>,
+);
 
 /// Why a name is not safe to use. Each message says what the name may not be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,35 +85,33 @@ impl FilePath {
     ///
     /// # Errors
     /// [`PathError`], but for the two variants that concern several files.
-    pub fn from_components<S: Into<String>>(
+    pub fn from_components<S: AsRef<str>>(
         components: impl IntoIterator<Item = S>,
     ) -> Result<Self, PathError> {
-        let components: Vec<String> = components
-            .into_iter()
-            .take(MAX_DEPTH.saturating_add(1))
-            .map(Into::into)
-            .collect();
-        if components.is_empty() {
+        let mut path = String::new();
+        let mut depth = 0_usize;
+        for component in components {
+            let component = component.as_ref();
+            depth = depth.saturating_add(1);
+            if depth > MAX_DEPTH {
+                return Err(PathError::TooDeep { limit: MAX_DEPTH });
+            }
+            check_component(component)?;
+            if depth > 1 {
+                path.push('/');
+            }
+            path.push_str(component);
+        }
+        if depth == 0 {
             return Err(PathError::Empty);
         }
-        if components.len() > MAX_DEPTH {
-            return Err(PathError::TooDeep { limit: MAX_DEPTH });
-        }
-        components
-            .iter()
-            .try_for_each(|component| check_component(component))?;
-        let separators = components.len().saturating_sub(1);
-        let length = components
-            .iter()
-            .map(String::len)
-            .fold(separators, usize::saturating_add);
-        if length > MAX_PATH_LENGTH {
+        if path.len() > MAX_PATH_LENGTH {
             return Err(PathError::TooLong {
-                length,
+                length: path.len(),
                 limit: MAX_PATH_LENGTH,
             });
         }
-        Ok(Self(components))
+        Ok(Self(path.into_boxed_str()))
     }
 
     /// Checks a path written with `/` between its components (an upload's file name).
@@ -120,28 +125,48 @@ impl FilePath {
         Self::from_components(path.split('/'))
     }
 
-    /// The components from the outermost folder to the file's own name. Never empty.
-    pub fn components(&self) -> &[String] {
+    /// The path with `/` between its components.
+    pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The components from the outermost folder to the file's own name. There is always one.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
+        self.0.split('/')
     }
 
     /// The last component: the file's own name.
     pub fn file_name(&self) -> &str {
-        self.0.last().map_or("", String::as_str)
+        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+    }
+
+    /// Whether the path is a name alone, in no folder.
+    pub fn is_bare(&self) -> bool {
+        !self.0.contains('/')
     }
 
     /// The path without its outermost folder, and that folder's name; `None` where there is no folder.
     pub fn split_first(&self) -> Option<(&str, Self)> {
-        match self.0.as_slice() {
-            [first, rest @ ..] if !rest.is_empty() => Some((first, Self(rest.to_vec()))),
-            _ => None,
-        }
+        let (first, rest) = self.0.split_once('/')?;
+        Some((first, Self(rest.into())))
+    }
+}
+
+impl Ord for FilePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.components().cmp(other.components())
+    }
+}
+
+impl PartialOrd for FilePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("/"))
+        f.write_str(&self.0)
     }
 }
 
@@ -178,40 +203,78 @@ pub fn check_component(name: &str) -> Result<(), PathError> {
 ///
 /// # Errors
 /// [`PathError::Collision`] or [`PathError::FileIsFolder`], naming both paths.
-pub fn check_distinct<'a>(paths: impl IntoIterator<Item = &'a FilePath>) -> Result<(), PathError> {
-    // A separator that sorts before all that a name may hold: then what lies in a folder stands right behind a file of
-    // the folder's name, and one look at neighbours finds every conflict.
-    let mut folded: Vec<(String, &FilePath)> = paths
-        .into_iter()
-        .map(|path| (fold(&path.components().join("\0")), path))
-        .collect();
-    folded.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for pair in folded.windows(2) {
-        let [(file, first), (other, second)] = pair else {
-            continue;
-        };
-        match other.strip_prefix(file) {
-            Some("") => {
-                return Err(PathError::Collision {
-                    first: (*first).clone(),
-                    second: (*second).clone(),
-                });
+pub fn check_distinct<'a, I>(paths: I) -> Result<(), PathError>
+where
+    I: IntoIterator<Item = &'a FilePath, IntoIter: Clone>,
+{
+    let paths = paths.into_iter();
+    if is_ascending(paths.clone()) {
+        return Ok(());
+    }
+    // The folded paths one behind another, and where each ends: a string for each would weigh more than the paths do.
+    let mut folded = String::new();
+    let mut places = Vec::new();
+    for path in paths {
+        let begin = folded.len();
+        fold(path, &mut folded);
+        places.push((begin..folded.len(), path));
+    }
+    let text = |range: &Range<usize>| folded.get(range.clone()).unwrap_or_default();
+    places.sort_by(|(a, _), (b, _)| text(a).cmp(text(b)));
+    for pair in places.windows(2) {
+        if let [(file, first), (other, second)] = pair
+            && let Some(below) = text(other).strip_prefix(text(file))
+        {
+            let (first, second) = ((*first).clone(), (*second).clone());
+            if below.is_empty() {
+                return Err(PathError::Collision { first, second });
             }
-            Some(below) if below.starts_with('\0') => {
+            if below.starts_with(FOLDED_SEPARATOR) {
                 return Err(PathError::FileIsFolder {
-                    file: (*first).clone(),
-                    other: (*second).clone(),
+                    file: first,
+                    other: second,
                 });
             }
-            _ => {}
         }
     }
     Ok(())
 }
 
-/// What case-folding, normalising file systems take for the same name.
-fn fold(name: &str) -> String {
-    name.nfc().flat_map(char::to_lowercase).nfc().collect()
+/// Whether the paths stand in an order in which neighbours show that they are distinct, as those of most torrents do.
+fn is_ascending<'a>(paths: impl Iterator<Item = &'a FilePath>) -> bool {
+    let (mut last, mut next) = (String::new(), String::new());
+    for path in paths {
+        next.clear();
+        fold(path, &mut next);
+        let is_below = next
+            .strip_prefix(&last)
+            .is_some_and(|below| below.starts_with(FOLDED_SEPARATOR));
+        if next <= last || is_below {
+            return false;
+        }
+        std::mem::swap(&mut last, &mut next);
+    }
+    true
+}
+
+/// Stands between the components of a folded path. It sorts before all that a name may hold: then what lies in a folder
+/// stands right behind a file of the folder's name, and one look at neighbours finds every conflict.
+const FOLDED_SEPARATOR: char = '\0';
+
+/// Appends what case-folding, normalising file systems take for the same path.
+fn fold(path: &FilePath, out: &mut String) {
+    let separated = |c| if c == '/' { FOLDED_SEPARATOR } else { c };
+    if path.0.is_ascii() {
+        out.extend(path.0.chars().map(|c| separated(c.to_ascii_lowercase())));
+    } else {
+        out.extend(
+            path.0
+                .nfc()
+                .flat_map(char::to_lowercase)
+                .nfc()
+                .map(separated),
+        );
+    }
 }
 
 fn has_drive_letter(name: &str) -> bool {

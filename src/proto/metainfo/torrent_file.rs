@@ -34,6 +34,8 @@ pub struct TorrentFile {
     /// The content.
     pub info: Info,
     /// The bencoded `piece layers` dictionary, each checked against its root (BEP 52); empty in v1.
+    ///
+    /// Where a layer is missing, which [`warnings`](Self::warnings) tell, it has to be asked of peers.
     pub piece_layers: Bytes,
     /// What was odd, and was tolerated.
     pub warnings: Vec<Warning>,
@@ -51,12 +53,14 @@ pub enum TorrentFileError {
     /// The `info` dictionary breaks a rule.
     #[error("the torrent cannot be used")]
     Info(#[from] InfoError),
-    /// A file of several pieces has no piece layer (BEP 52).
-    #[error("the hashes for {path} are missing from `piece layers`")]
-    LayerMissing {
-        /// The file.
-        path: FilePath,
-    },
+    /// `piece layers` is something else than hashes for each file of several pieces (BEP 52).
+    #[error("`piece layers` must be a dictionary of byte strings")]
+    LayersNotHashes,
+    /// A piece layer belongs to no file of several pieces.
+    #[error(
+        "`piece layers` holds hashes for a file that is not in the torrent, or that has one piece only"
+    )]
+    LayerOfNoFile,
     /// A piece layer does not hash to its file's root.
     #[error("the hashes for {path} in `piece layers` do not match its root")]
     LayerMismatch {
@@ -71,12 +75,20 @@ impl TorrentFile {
     /// # Errors
     /// [`TorrentFileError`] where the bytes, the `info` dictionary or the piece layers break a rule.
     pub fn parse(bytes: &[u8], limits: &InfoLimits) -> Result<Self, TorrentFileError> {
+        Self::parse_shared(&Bytes::copy_from_slice(bytes), limits)
+    }
+
+    /// Reads a torrent file, of which it keeps what it needs without a copy: a large one is in memory once.
+    ///
+    /// # Errors
+    /// [`TorrentFileError`] where the bytes, the `info` dictionary or the piece layers break a rule.
+    pub fn parse_shared(bytes: &Bytes, limits: &InfoLimits) -> Result<Self, TorrentFileError> {
         let scanned = scan::lenient(bytes, &limits.scan).map_err(TorrentFileError::Bencode)?;
         let fields = Fields::of(scanned.root);
         let raw = fields.info.ok_or(TorrentFileError::NoInfo)?.raw();
-        let info = Info::parse_within(Bytes::copy_from_slice(raw), limits)?;
-        let piece_layers = read_layers(&info, fields.piece_layers)?;
+        let info = Info::of_scanned(bytes.slice_ref(raw), limits)?;
         let mut warnings = Vec::new();
+        let piece_layers = read_layers(&info, fields.piece_layers, bytes, &mut warnings)?;
         if scanned.has_trailing_newline {
             warnings.push(Warning::TrailingNewline);
         }
@@ -98,7 +110,7 @@ impl TorrentFile {
 
     /// The layer of each file of several pieces, by the file's root: one SHA-256 (32 bytes) a piece. None in v1.
     pub fn layers(&self) -> BTreeMap<Hash, &[u8]> {
-        // We wrote these bytes ourselves, from what the limits let through.
+        // The whole file went through a scan within limits.
         let limits = scan::Limits {
             length: self.piece_layers.len(),
             depth: 2,
@@ -340,30 +352,33 @@ fn text(
     bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// The layers of all files of several pieces, each checked, put together again without what no file needs.
-fn read_layers(info: &Info, layers: Option<Value<'_>>) -> Result<Bytes, TorrentFileError> {
+/// The layers of the files of several pieces, each checked. Those that are missing are told by a warning.
+fn read_layers(
+    info: &Info,
+    layers: Option<Value<'_>>,
+    bytes: &Bytes,
+    warnings: &mut Vec<Warning>,
+) -> Result<Bytes, TorrentFileError> {
     if !info.format().has_v2() {
         return Ok(Bytes::new());
     }
-    let given: BTreeMap<&[u8], &[u8]> = layers
-        .and_then(Value::dict)
-        .into_iter()
-        .flatten()
-        .filter_map(|(root, layer)| Some((root, layer.as_bytes()?)))
-        .collect();
-    let mut checked: BTreeMap<Hash, &[u8]> = BTreeMap::new();
+    let given = layers.map_or(Ok(BTreeMap::new()), entries_of_layers)?;
+    let mut checked: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
+    let mut missing: Option<(usize, &FilePath)> = None;
     let piece_length = info.geometry.piece_length();
     for (_, file) in info.files.content() {
-        let Some(root) = file.pieces_root else {
+        let Some(root) = &file.pieces_root else {
             continue;
         };
         if file.length <= u64::from(piece_length) {
             continue;
         }
         let path = &file.path;
-        let layer = given
-            .get(root.as_slice())
-            .ok_or_else(|| TorrentFileError::LayerMissing { path: path.clone() })?;
+        let Some(layer) = given.get(root.as_slice()) else {
+            let (count, first) = missing.unwrap_or((0, path));
+            missing = Some((count.saturating_add(1), first));
+            continue;
+        };
         let mismatch = || TorrentFileError::LayerMismatch { path: path.clone() };
         let pieces = file.length.div_ceil(u64::from(piece_length));
         if u64::try_from(layer.len()) != Ok(pieces.saturating_mul(32)) {
@@ -371,11 +386,42 @@ fn read_layers(info: &Info, layers: Option<Value<'_>>) -> Result<Bytes, TorrentF
         }
         // Files alike share a layer: it is hashed once.
         if let Entry::Vacant(unchecked) = checked.entry(root) {
-            if root_of_layer(layer, piece_length) != Some(root) {
+            if root_of_layer(layer, piece_length) != Some(*root) {
                 return Err(mismatch());
             }
             unchecked.insert(layer);
         }
+    }
+    if checked.len() < given.len() {
+        return Err(TorrentFileError::LayerOfNoFile);
+    }
+    if let Some((files, path)) = missing {
+        let path = path.clone();
+        warnings.push(Warning::LayersMissing { files, path });
+    }
+    Ok(canonical_layers(layers, &checked, bytes))
+}
+
+fn entries_of_layers(layers: Value<'_>) -> Result<BTreeMap<&[u8], &[u8]>, TorrentFileError> {
+    layers
+        .dict()
+        .ok_or(TorrentFileError::LayersNotHashes)?
+        .map(|(root, layer)| Some((root, layer.as_bytes()?)))
+        .collect::<Option<_>>()
+        .ok_or(TorrentFileError::LayersNotHashes)
+}
+
+/// The dictionary as it stands in the file, if its keys are in order; else written again.
+fn canonical_layers(
+    layers: Option<Value<'_>>,
+    checked: &BTreeMap<&[u8], &[u8]>,
+    bytes: &Bytes,
+) -> Bytes {
+    let keys = || layers.and_then(Value::dict).into_iter().flatten();
+    if let Some(layers) = layers
+        && keys().map(|(key, _)| key).is_sorted()
+    {
+        return bytes.slice_ref(layers.raw());
     }
     let mut out = Vec::new();
     let mut encoder = Encoder::new(&mut out);
@@ -384,7 +430,7 @@ fn read_layers(info: &Info, layers: Option<Value<'_>>) -> Result<Bytes, TorrentF
         encoder.key(root).bytes(layer);
     }
     encoder.end();
-    Ok(out.into())
+    out.into()
 }
 
 #[cfg(test)]
@@ -513,23 +559,46 @@ mod tests {
             )
         };
         assert_eq!(file(layers).unwrap().piece_layers, layers);
-        assert!(matches!(
-            file(b""),
-            Err(TorrentFileError::LayerMissing { .. })
-        ));
-        assert!(matches!(
-            file(b"de"),
-            Err(TorrentFileError::LayerMissing { .. })
-        ));
         let mut wrong = layers.to_vec();
         *wrong.iter_mut().nth_back(5).unwrap() ^= 1;
         assert!(matches!(
             file(&wrong),
             Err(TorrentFileError::LayerMismatch { .. })
         ));
-        // A layer that no file needs is left out.
+        for (wrong, expected) in [
+            (&b"le"[..], TorrentFileError::LayersNotHashes),
+            (
+                b"d32:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxi1ee",
+                TorrentFileError::LayersNotHashes,
+            ),
+            (b"d1:x0:e", TorrentFileError::LayerOfNoFile),
+        ] {
+            assert_eq!(file(wrong), Err(expected));
+        }
         let more = [&layers[..layers.len() - 1], b"32:", &[0xff; 32], b"0:e"].concat();
-        assert_eq!(file(&more).unwrap().piece_layers, layers);
+        assert_eq!(file(&more), Err(TorrentFileError::LayerOfNoFile));
+    }
+
+    #[test]
+    fn layers_that_are_missing_are_warned_of() {
+        let root = scan::strict(V2, &scan::Limits::default()).unwrap();
+        let info = root.get("info").unwrap().raw();
+        for layers in [&b""[..], b"de"] {
+            let envelope = Envelope {
+                info,
+                piece_layers: layers,
+                ..Envelope::default()
+            };
+            let torrent = parse(&envelope.encode()).unwrap();
+            assert_eq!(torrent.piece_layers, "de");
+            assert_eq!(
+                torrent.warnings,
+                [Warning::LayersMissing {
+                    files: 4,
+                    path: FilePath::parse("b.bin").unwrap()
+                }]
+            );
+        }
     }
 
     #[test]
@@ -600,7 +669,7 @@ mod tests {
         assert_eq!(parse(b"le"), Err(TorrentFileError::NoInfo));
         assert!(matches!(
             parse(b"d4:infoi1ee"),
-            Err(TorrentFileError::Info(InfoError::WrongType { .. }))
+            Err(TorrentFileError::Info(InfoError::NotADictionary))
         ));
     }
 }

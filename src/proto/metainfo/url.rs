@@ -1,5 +1,7 @@
 //! Which URLs of a torrent or magnet link are kept, and what a reader is told of those that are not.
 
+use super::path::FilePath;
+
 /// A URL, at most so many bytes.
 const MAX_URL_LENGTH: usize = 2_048;
 
@@ -21,6 +23,16 @@ pub enum Warning {
         field: &'static str,
         /// Its beginning.
         url: String,
+    },
+    /// Files of several pieces have no hashes in `piece layers` (BEP 52), as in a torrent made of a magnet link.
+    #[error(
+        "`piece layers` has no hashes for {files} of the files, {path} the first; they have to be asked of peers"
+    )]
+    LayersMissing {
+        /// How many files.
+        files: usize,
+        /// The first of them.
+        path: FilePath,
     },
     /// A field that is not of the type that it must be.
     #[error("`{field}` is not what it should be, and is left out")]
