@@ -55,7 +55,8 @@
 //!
 //! # Features
 //!
-//! `cli` (default) is the program; `server` the services and faces for those who embed them; `sqlite` the embedded database.
+//! `cli` (default) is the program; `server` the services and faces for those who embed them; `sqlite` the embedded database;
+//! `offline` makes torrents of files on disk and checks files against torrents, without a runtime.
 
 pub mod domain;
 pub mod proto;
@@ -75,7 +76,7 @@ pub mod discovery;
 pub mod door;
 #[cfg(feature = "server")]
 pub mod engine;
-#[cfg(feature = "cli")]
+#[cfg(feature = "offline")]
 pub mod offline;
 #[cfg(feature = "server")]
 pub mod publish;

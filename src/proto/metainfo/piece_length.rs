@@ -1,6 +1,10 @@
 //! How long the pieces of a new torrent are.
 
+use std::fmt;
 use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use super::info::Format;
 
@@ -10,13 +14,20 @@ const LONGEST_PICKED: u32 = 16 << 20;
 /// The piece length of a torrent that we make: a power of two from 16 KiB to 128 MiB.
 ///
 /// BEP 52 wants a power of two of at least 16 KiB, and clients expect no other in v1; libtorrent loads nothing above 128 MiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Reads and displays as `16KiB` or `1MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PieceLength(NonZeroU32);
 
 /// A number of bytes is no piece length that we make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a piece length of {0} bytes; use a power of two from 16 KiB to 128 MiB")]
 pub struct BadPieceLength(pub u64);
+
+/// A text is no piece length that we make.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no piece length; write a power of two from 16KiB to 128MiB, such as 1MiB")]
+pub struct NoPieceLength(pub String);
 
 impl PieceLength {
     /// The shortest piece: one block, 16 KiB.
@@ -99,9 +110,77 @@ impl PieceLength {
     }
 }
 
+impl FromStr for PieceLength {
+    type Err = NoPieceLength;
+
+    /// Reads a number of bytes, `KiB` or `MiB`; capitals and the letters behind the first do not matter.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = text.strip_prefix(digits).unwrap_or_default().trim_start();
+        let scale = match unit.to_ascii_lowercase().as_str() {
+            "" => Some(1),
+            "k" | "kib" => Some(1 << 10),
+            "m" | "mib" => Some(1 << 20),
+            _ => None,
+        };
+        let bytes = digits.parse::<u32>().ok().zip(scale);
+        bytes
+            .and_then(|(count, scale)| count.checked_mul(scale))
+            .and_then(|bytes| Self::new(bytes).ok())
+            .ok_or_else(|| NoPieceLength(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for PieceLength {
+    type Error = NoPieceLength;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<PieceLength> for String {
+    fn from(length: PieceLength) -> Self {
+        length.to_string()
+    }
+}
+
+impl fmt::Display for PieceLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.get() {
+            bytes if bytes < 1 << 20 => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{}MiB", bytes >> 20),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_piece_length_is_written_with_its_unit() {
+        for (text, bytes) in [
+            ("16KiB", 16 << 10),
+            ("1MiB", 1 << 20),
+            ("128mib", 128 << 20),
+            ("512 k", 512 << 10),
+            ("2M", 2 << 20),
+            ("65536", 64 << 10),
+        ] {
+            let length: PieceLength = text.parse().unwrap();
+            assert_eq!(length.get(), bytes, "{text}");
+            assert_eq!(length.to_string().parse(), Ok(length));
+        }
+        for text in [
+            "", "20", "1MB", "3MiB", "8KiB", "256MiB", "MiB", "-1", "1.5MiB", "4096MiB", "0",
+        ] {
+            assert_eq!(
+                text.parse::<PieceLength>(),
+                Err(NoPieceLength(text.to_owned()))
+            );
+        }
+    }
 
     #[test]
     fn only_powers_of_two_in_the_range_are_piece_lengths() {
