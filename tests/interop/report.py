@@ -1,9 +1,10 @@
-"""docs/interop.md: every client with its version, and for each way the seconds, or the reason why not."""
+"""docs/interop.md: every client with its version, and for each way the seconds, or the reason why not; and how we read."""
 
 import re
 
 from cases import CLIENTS, FORMATS, ClientCase, Way
 from publication import SIZES
+from reading import SECTION
 from trial import Outcome
 
 HEAD = """\
@@ -68,7 +69,7 @@ def page(results):
     reverse = [result for result in results if not isinstance(result.case, ClientCase)]
     rows = [[it.case.seed.name, it.case.seed.version(), it.case.format, cell(it, notes)] for it in reverse]
     parts.append(table(["seed", "version", "format", "seconds"], rows))
-    parts += ["## Notes", str(notes)]
+    parts += ["## Notes", str(notes), SECTION]
     return "\n\n".join(parts) + "\n"
 
 
