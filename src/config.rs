@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use url::Url;
 
+use crate::offline::limits;
 use crate::{catalog, door, engine, publish, store, tracker, web};
 
 /// The default configuration with a comment for each key: what `sower config --defaults` prints.
@@ -50,6 +51,12 @@ pub struct Config {
     pub content: store::files::Options,
     /// The database.
     pub database: store::sqlite::Options,
+    /// Torrents that commands read and make.
+    pub torrent: limits::TorrentOptions,
+    /// How commands hash files.
+    pub hashing: limits::HashingOptions,
+    /// How commands make torrents.
+    pub create: limits::CreateOptions,
 }
 
 /// The address of the one port.

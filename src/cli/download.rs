@@ -22,6 +22,7 @@ use super::source::{self, Source};
 use crate::ambient;
 use crate::discovery::announcer::{self, Announcer, Identity};
 use crate::engine::leech::{self, Ending, Leech, Progress};
+use crate::offline::limits::TorrentOptions;
 use crate::proto::id::PeerId;
 use crate::proto::metainfo::info::Info;
 use crate::proto::metainfo::torrent_file::TorrentFile;
@@ -57,8 +58,8 @@ pub(super) struct DownloadArgs {
 }
 
 impl DownloadArgs {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
-        let torrent = self.read_torrent().await?;
+    pub(super) async fn run(self, bounds: &TorrentOptions) -> anyhow::Result<()> {
+        let torrent = self.read_torrent(bounds).await?;
         if torrent.info.private && !self.peers.is_empty() {
             // BEP 27: peers of a private torrent come from its own trackers alone.
             bail!(
@@ -85,8 +86,8 @@ impl DownloadArgs {
         }
     }
 
-    async fn read_torrent(&self) -> anyhow::Result<TorrentFile> {
-        match source::read(&self.source).await {
+    async fn read_torrent(&self, bounds: &TorrentOptions) -> anyhow::Result<TorrentFile> {
+        match source::read(&self.source, bounds).await {
             Ok(Source::Torrent(torrent)) => Ok(*torrent),
             Ok(Source::Magnet(_)) => bail!(
                 "magnet links cannot be downloaded yet; give the .torrent file, which the publication's page has too"

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::config::{Config, Loaded};
+use crate::config::{Config, ConfigError, Loaded};
 use crate::telemetry::{self, Verbosity};
 
 /// The file that is read where none is named, if it is there.
@@ -98,8 +98,8 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run(load(file)?).await?,
             Command::User(command) => command.run(&load(file)?.config).await?,
             Command::Token(command) => command.run(&load(file)?.config).await?,
-            Command::Show(show) => show.run().await?,
-            Command::Download(download) => download.run().await?,
+            Command::Show(show) => show.run(&load(file)?.config.torrent).await?,
+            Command::Download(download) => download.run(&load(file)?.config.torrent).await?,
             Command::Config(config) => config.run(|| load(file))?,
             Command::Health(health) => return health.run(|| load(file)).await,
         }
@@ -111,7 +111,12 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
 fn load(named: Option<&Path>) -> anyhow::Result<Loaded> {
     let default = Path::new(DEFAULT_CONFIG);
     let file = named.or_else(|| default.is_file().then_some(default));
-    Ok(Loaded::read(file, std::env::vars())?)
+    Loaded::read(file, std::env::vars()).map_err(|error| match error {
+        ConfigError::File { .. } if named.is_none() => anyhow::Error::from(error).context(
+            "a config.toml lies in this folder, so it was read; if it is another program's, name ours with --config FILE",
+        ),
+        _ => error.into(),
+    })
 }
 
 /// Writes a line of the result to standard output. A reader that has gone away ends the program quietly, as in any pipe.

@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::say;
 use super::source::{Source, read};
+use crate::offline::limits::TorrentOptions;
 use crate::proto::id::InfoHashes;
 use crate::proto::metainfo::files::FileKind;
 use crate::proto::metainfo::info::Format;
@@ -56,8 +57,8 @@ struct ShownFile {
 }
 
 impl ShowArgs {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
-        let shown = match read(&self.source).await? {
+    pub(super) async fn run(self, bounds: &TorrentOptions) -> anyhow::Result<()> {
+        let shown = match read(&self.source, bounds).await? {
             Source::Torrent(torrent) => Shown::from(*torrent),
             Source::Magnet(magnet) => Shown::from(magnet),
         };

@@ -6,6 +6,7 @@
 //! | [`globs`] | patterns that include and exclude |
 //! | [`sizing`] | how long the pieces are, and why |
 //! | [`choices`] | what a person chooses, by flags or in a preset |
+//! | [`limits`] | what can be configured: bounds, and presets |
 //! | [`hashing`] | files on disk become the hashes of a torrent, or are held against them |
 //! | [`create`] | from a plan to a torrent file |
 //! | [`output`] | a torrent file written whole or not at all |
@@ -19,6 +20,7 @@ pub mod choices;
 pub mod create;
 pub mod globs;
 pub mod hashing;
+pub mod limits;
 pub mod output;
 mod places;
 pub mod selection;
