@@ -10,7 +10,9 @@ from . import PEER_PORT, Client
 JARS = [f"/usr/share/java/{name}.jar" for name in ("biglybt-core", "biglybt-ui", "commons-cli", "bcprov")]
 INSTALLED_AT = "/usr/share/biglybt"
 READY = b"Available console commands"
+NOTHING = b"No Torrents"
 ASK_SECONDS = 1
+LOST_ANSWERS = 10
 
 
 class BiglyBt(Client):
@@ -26,6 +28,7 @@ class BiglyBt(Client):
     def start(self):
         self.is_added = False
         self.asked_at = 0
+        self.said = 0
         configuration = self.job.state / "configuration"
         configuration.mkdir()
         settings = {
@@ -49,13 +52,18 @@ class BiglyBt(Client):
     def is_done(self):
         self.still_runs()
         printed = self.job.log.read_bytes()
-        if not self.is_added and READY in printed:
+        if (not self.is_added and READY in printed) or self._has_lost(printed[self.said :]):
+            self.said = len(printed)
             self._say(f"add {self.job.source}")
             self.is_added = True
         elif self.is_added and time.monotonic() - self.asked_at > ASK_SECONDS:
             self._say("show torrents")
             self.asked_at = time.monotonic()
         return b"100.0%" in printed
+
+    def _has_lost(self, printed):
+        """Whether it still shows no torrent: now and then it forgets one that it is given while it starts."""
+        return self.is_added and printed.count(NOTHING) >= LOST_ANSWERS
 
     def _say(self, command):
         self.process.stdin.write(command.encode() + b"\n")
