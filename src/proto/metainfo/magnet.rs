@@ -1,7 +1,8 @@
-//! Magnet links (BEP 9 "magnet URI format", BEP 52 for `btmh`).
+//! Magnet links (BEP 9 "magnet URI format", BEP 52 for `btmh`, BEP 53 for `so`).
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use data_encoding::BASE32;
@@ -46,6 +47,8 @@ pub struct Magnet {
     pub web_seeds: Vec<String>,
     /// Peers to ask first, as `host:port` or `[v6]:port` (`x.pe`).
     pub peers: Vec<String>,
+    /// Which files to download (`so`, BEP 53), by their places in the torrent, pads counted; all of them where it is empty.
+    pub select_only: Vec<RangeInclusive<u32>>,
     /// What was odd, and was left out.
     pub warnings: Vec<Warning>,
 }
@@ -78,6 +81,7 @@ impl Magnet {
             trackers: Vec::new(),
             web_seeds: Vec::new(),
             peers: Vec::new(),
+            select_only: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -104,6 +108,14 @@ impl fmt::Display for Magnet {
                 write!(f, "&{key}={}", utf8_percent_encode(value, escaped))?;
             }
         }
+        let mut separator = "&so=";
+        for range in &self.select_only {
+            write!(f, "{separator}{}", range.start())?;
+            if range.end() > range.start() {
+                write!(f, "-{}", range.end())?;
+            }
+            separator = ",";
+        }
         Ok(())
     }
 }
@@ -122,6 +134,7 @@ impl FromStr for Magnet {
         let (mut v1, mut v2) = (None, None);
         let mut warnings = Vec::new();
         let (mut name, mut trackers, mut web_seeds, mut peers) = (None, vec![], vec![], vec![]);
+        let mut select_only = Vec::new();
         for parameter in query.split('&') {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let bytes: Cow<'_, [u8]> = percent_decode_str(value).into();
@@ -138,6 +151,10 @@ impl FromStr for Magnet {
                     Some(peer) => peers.push(peer),
                     None => warnings.push(Warning::FieldIgnored { field: "x.pe" }),
                 },
+                "so" if !value.is_empty() => match selection(&bytes) {
+                    Some(ranges) => select_only.extend(ranges),
+                    None => warnings.push(Warning::FieldIgnored { field: "so" }),
+                },
                 _ => {}
             }
         }
@@ -153,9 +170,24 @@ impl FromStr for Magnet {
             trackers,
             web_seeds,
             peers,
+            select_only,
             warnings,
         })
     }
+}
+
+/// Joins places in rising order to what [`Magnet::select_only`] holds.
+pub fn ranges_of(places: impl IntoIterator<Item = u32>) -> Vec<RangeInclusive<u32>> {
+    let mut ranges: Vec<RangeInclusive<u32>> = Vec::new();
+    for place in places {
+        match ranges.last_mut() {
+            Some(last) if last.end().checked_add(1) == Some(place) => {
+                *last = *last.start()..=place;
+            }
+            _ => ranges.push(place..=place),
+        }
+    }
+    ranges
 }
 
 /// What an `xt` names, if it is a torrent.
@@ -206,6 +238,22 @@ fn without_number(key: &str) -> &str {
 fn display_name(value: &str) -> String {
     let value = value.replace('+', "%20");
     percent_decode_str(&value).decode_utf8_lossy().into_owned()
+}
+
+/// BEP 53: places and ranges of places with commas between them; `None` where one is neither.
+fn selection(bytes: &[u8]) -> Option<Vec<RangeInclusive<u32>>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let place = |text: &str| {
+        let is_number = text.bytes().all(|digit| digit.is_ascii_digit());
+        is_number.then(|| text.parse::<u32>().ok()).flatten()
+    };
+    text.split(',')
+        .map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let range = place(first)?..=place(last)?;
+            (!range.is_empty()).then_some(range)
+        })
+        .collect()
 }
 
 /// `host:port`, if the port is one.
@@ -286,7 +334,7 @@ mod tests {
             format!("MAGNET:?xt=URN:BTIH:{}", V1.to_uppercase()),
             format!("magnet:?xt=urn:btih:{base32}"),
             format!("magnet:?xt.1=urn:btih:{}", base32.to_lowercase()),
-            format!("magnet:?dn=&xt=urn%3Abtih%3A{V1}&xt=urn:sha1:whatever&so=0"),
+            format!("magnet:?dn=&xt=urn%3Abtih%3A{V1}&xt=urn:sha1:whatever&so="),
             format!("  magnet:?xt=urn:btih:{V1}\n"),
         ] {
             assert_eq!(parse(&link), Magnet::new(v1()), "{link}");
@@ -307,6 +355,7 @@ mod tests {
                 trackers: vec!["udp://a:1".to_owned(), "http://b".to_owned()],
                 web_seeds: vec![],
                 peers: vec!["a.example:1".to_owned()],
+                select_only: vec![],
                 warnings: vec![Warning::UrlDropped {
                     field: "ws",
                     url: "http://c/ d".to_owned()
@@ -324,6 +373,25 @@ mod tests {
         assert_eq!(magnet.trackers, [""; 0]);
         assert_eq!(magnet.peers, ["[::1]:5"]);
         assert_eq!(magnet.warnings.len(), 10);
+    }
+
+    #[test]
+    fn selects_files_by_place_and_range() {
+        let so = |value: &str| parse(&format!("magnet:?xt=urn:btih:{V1}&so={value}"));
+        let magnet = so("0,2,4-6%2C9");
+        assert_eq!(magnet.select_only, [0..=0, 2..=2, 4..=6, 9..=9]);
+        assert!(magnet.to_string().ends_with("&so=0,2,4-6,9"), "{magnet}");
+        for bad in ["a", "1,", "6-4", "1-2-3", "-1", "+1", "1-", "4294967296"] {
+            let magnet = so(bad);
+            assert_eq!(magnet.select_only, [], "{bad}");
+            assert_eq!(
+                magnet.warnings,
+                [Warning::FieldIgnored { field: "so" }],
+                "{bad}"
+            );
+        }
+        assert_eq!(ranges_of([0, 1, 2, 5, 7, 8]), [0..=2, 5..=5, 7..=8]);
+        assert_eq!(ranges_of([]), []);
     }
 
     #[test]
@@ -349,13 +417,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn links_round_trip(name in "\\PC{1,30}", path in "[!-~]{0,30}", port in 1_u16..) {
+        fn links_round_trip(
+            name in "\\PC{1,30}",
+            path in "[!-~]{0,30}",
+            port in 1_u16..,
+            hashes in prop_oneof![
+                any::<[u8; 20]>().prop_map(|v1| InfoHashes::V1(v1.into())),
+                any::<[u8; 32]>().prop_map(|v2| InfoHashes::V2(v2.into())),
+                any::<([u8; 20], [u8; 32])>().prop_map(|(v1, v2)| InfoHashes::Hybrid(v1.into(), v2.into())),
+            ],
+            places in prop::collection::btree_set(any::<u32>(), 0..9),
+        ) {
             let magnet = Magnet {
                 name: Some(name),
                 trackers: vec![format!("http://a/{path}"), "udp://b:1".to_owned()],
                 web_seeds: vec![format!("https://c/{path}/")],
                 peers: vec![format!("d.example:{port}"), format!("[::1]:{port}")],
-                ..Magnet::new(hybrid())
+                select_only: ranges_of(places),
+                ..Magnet::new(hashes)
             };
             prop_assert_eq!(parse(&magnet.to_string()), magnet);
         }

@@ -8,6 +8,8 @@
 //! | `format` | v1, v2, hybrid |
 //! | `file_list`, `file_tree` | its files as v1 and as v2 list them |
 //! | [`torrent_file`] | the dictionary around it: trackers, web seeds, comment; put together and read |
+//! | [`edit`] | the same changed, without touching `info` |
+//! | [`review`] | what is sound in it and still worth a word |
 //! | [`piece_length`] | how long the pieces of a new torrent are |
 //! | [`hash`] | pieces and merkle leaves hashed while bytes pass |
 //! | [`merkle`] | the trees of BEP 52 |
@@ -16,6 +18,7 @@
 //! | `url` | which URLs of both are kept, and the warnings |
 
 pub mod build;
+pub mod edit;
 mod file_list;
 mod file_tree;
 pub mod files;
@@ -26,5 +29,6 @@ pub mod magnet;
 pub mod merkle;
 pub mod path;
 pub mod piece_length;
+pub mod review;
 pub mod torrent_file;
 mod url;

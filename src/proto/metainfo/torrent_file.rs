@@ -196,7 +196,7 @@ impl Envelope<'_> {
     }
 }
 
-fn write_tiers(encoder: &mut Encoder<'_>, tiers: &[Vec<String>]) {
+pub(super) fn write_tiers(encoder: &mut Encoder<'_>, tiers: &[Vec<String>]) {
     encoder.begin_list();
     for tier in tiers.iter().filter(|tier| !tier.is_empty()) {
         write_list(encoder, tier);
@@ -204,7 +204,7 @@ fn write_tiers(encoder: &mut Encoder<'_>, tiers: &[Vec<String>]) {
     encoder.end();
 }
 
-fn write_list(encoder: &mut Encoder<'_>, texts: &[String]) {
+pub(super) fn write_list(encoder: &mut Encoder<'_>, texts: &[String]) {
     encoder.begin_list();
     for text in texts {
         encoder.text(text);
@@ -212,7 +212,7 @@ fn write_list(encoder: &mut Encoder<'_>, texts: &[String]) {
     encoder.end();
 }
 
-fn write_nodes(encoder: &mut Encoder<'_>, nodes: &[(String, u16)]) {
+pub(super) fn write_nodes(encoder: &mut Encoder<'_>, nodes: &[(String, u16)]) {
     encoder.begin_list();
     for (host, port) in nodes {
         encoder.begin_list().text(host).integer((*port).into());
