@@ -4,6 +4,7 @@
 
 mod accounts;
 mod configuration;
+mod create;
 mod download;
 mod health;
 mod progress;
@@ -11,6 +12,7 @@ mod serve;
 mod show;
 mod signals;
 mod source;
+mod verify;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -46,6 +48,8 @@ const EXAMPLES: &str = "Examples:
   sower serve                                     run the server, and print where it is
   sower user add ada --role admin                 make an account
   sower token create --user ada                   print an API token for it
+  sower create film.mkv -a udp://t.example:6969   make a torrent
+  sower verify film.mkv.torrent Downloads         check what lies there against it
   sower download debian.torrent -o Downloads      download a torrent";
 
 #[derive(Debug, Subcommand)]
@@ -60,6 +64,10 @@ enum Command {
     Token(accounts::TokenCommand),
     /// Show the configuration in force, and where each value came from
     Config(configuration::ConfigArgs),
+    /// Make torrent files of files and folders
+    Create(Box<create::CreateArgs>),
+    /// Check files against torrents, and name what is bad or missing; exits with 1 if anything is
+    Verify(verify::VerifyArgs),
     /// Show everything that a torrent file or magnet link says
     Show(show::ShowArgs),
     /// Download a torrent from its peers; goes on where it was
@@ -82,7 +90,7 @@ pub fn run() -> ExitCode {
     match perform(args) {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "sower: {error:#}");
+            tell(format_args!("sower: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -98,6 +106,8 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run(load(file)?).await?,
             Command::User(command) => command.run(&load(file)?.config).await?,
             Command::Token(command) => command.run(&load(file)?.config).await?,
+            Command::Create(create) => create.run(&load(file)?.config)?,
+            Command::Verify(verify) => return verify.run(&load(file)?.config).await,
             Command::Show(show) => show.run(&load(file)?.config.torrent).await?,
             Command::Download(download) => download.run(&load(file)?.config.torrent).await?,
             Command::Config(config) => config.run(|| load(file))?,
@@ -125,6 +135,12 @@ fn say(line: impl Display) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         written => written,
     }
+}
+
+/// Writes a line that is no result to standard error.
+fn tell(line: impl Display) {
+    // Where nobody can be told, nobody is.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Opens the database of the data directory, whether a server runs on it or not.

@@ -39,6 +39,16 @@ enum Event {
     },
 }
 
+/// A bar for work on `total` bytes of files, which hides itself where standard error is no terminal.
+pub(super) fn bar_of_bytes(total: u64, doing: String) -> ProgressBar {
+    let bar = ProgressBar::new(total).with_message(doing);
+    let style = ProgressStyle::with_template(
+        "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+    );
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
 impl Display {
     pub(super) fn bar() -> Self {
         let bar = ProgressBar::new(0);

@@ -29,7 +29,7 @@ pub(super) struct ShowArgs {
 
 /// What is shown; the fields of the JSON object. What a magnet link does not say is null or empty.
 #[derive(Debug, Serialize)]
-struct Shown {
+pub(super) struct Shown {
     name: Option<String>,
     info_hash_v1: Option<String>,
     info_hash_v2: Option<String>,
@@ -50,7 +50,7 @@ struct Shown {
 }
 
 #[derive(Debug, Serialize)]
-struct ShownFile {
+pub(super) struct ShownFile {
     path: String,
     length: u64,
     pad: bool,
@@ -228,7 +228,7 @@ fn indent(depth: usize) -> String {
 }
 
 /// Names and comments come from strangers: what would steer a terminal is shown, not obeyed.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let is_steering = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -376,8 +376,11 @@ impl Walk<'_> {
     }
 }
 
-/// The name of the file or folder at `path`, though it be written as `.` or `x/..`.
-fn name_of(path: &Path) -> Result<String, SelectionError> {
+/// The name of the file or folder at `path`, though it be written as `.` or `x/..`: what a torrent of it is called.
+///
+/// # Errors
+/// [`SelectionError`] where it has none, or the name is not UTF-8.
+pub fn name_of(path: &Path) -> Result<String, SelectionError> {
     let named = if path.file_name().is_some() {
         path.to_owned()
     } else {

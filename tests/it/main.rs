@@ -13,6 +13,7 @@
 mod architecture;
 mod command_line;
 mod connection;
+mod create_command;
 mod download;
 mod download_command;
 mod peer;
@@ -20,5 +21,6 @@ mod publish;
 mod scripted_seed;
 mod support;
 mod tracker;
+mod verify_command;
 mod web_seed;
 mod wire;
