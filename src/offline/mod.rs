@@ -15,6 +15,33 @@
 //! | [`verify`] | what is right, bad or missing of a torrent's files |
 //!
 //! Everything here blocks, on threads of its own where that helps.
+//!
+//! ```
+//! use sower::offline::choices::Choices;
+//! use sower::offline::create::Plan;
+//! use sower::offline::hashing::HashOptions;
+//! use sower::offline::selection::Selection;
+//! use sower::offline::verify::verify;
+//! use sower::proto::metainfo::info::{Format, InfoLimits};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("gift.txt");
+//! # std::fs::write(&path, "give this to the world")?;
+//! let choices = Choices {
+//!     format: Some(Format::Hybrid),
+//!     announce: vec!["https://tracker.example/announce".to_owned()],
+//!     ..Choices::default()
+//! };
+//! let limits = InfoLimits::default();
+//! let selection = Selection::of(&path, &choices.selection_options(limits.files, None, None))?;
+//! let plan = Plan::new(selection, choices.recipe(sower::ambient::unix_now())?, limits)?;
+//! let made = plan.make(&HashOptions::default(), &|bytes| println!("{bytes} bytes more"))?;
+//! let torrent = made.check(&made.bytes)?;
+//!
+//! let report = verify(&torrent, &path, &HashOptions::default(), &|_| {})?;
+//! assert!(report.is_right());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod choices;
 pub mod create;

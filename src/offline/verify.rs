@@ -316,6 +316,7 @@ impl fmt::Display for Permille {
 mod tests {
     use std::fs;
 
+    use proptest::prelude::*;
     use tempfile::TempDir;
 
     use super::super::choices::Choices;
@@ -588,6 +589,51 @@ mod tests {
                 text,
                 "{part} of {whole}"
             );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn any_flipped_bit_spoils_the_files_of_its_piece_alone(
+            lengths in prop::collection::vec(0_usize..3 * PIECE, 1..6),
+            format in prop::sample::select(FORMATS.to_vec()),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let names: Vec<String> = (0..lengths.len()).map(|number| number.to_string()).collect();
+            let names = names.iter().map(String::as_str);
+            let files: Vec<(&str, usize)> = names.zip(lengths.iter().copied()).collect();
+            let content = Content::folder(format, &files);
+            // Not the folder around it: a folder of one file is that file in v2.
+            let root = content.path("");
+            prop_assert!(content.verify_at(&root).is_right());
+            let total: usize = lengths.iter().sum();
+            prop_assume!(total > 0);
+            let mut offset = at.index(total);
+            let spoilt = files.iter().find(|(_, length)| {
+                let is_here = offset < *length;
+                offset -= if is_here { 0 } else { *length };
+                is_here
+            });
+            let name = spoilt.unwrap().0;
+            content.flip(name, offset);
+            let report = content.verify_at(&root);
+            prop_assert_eq!(report.wrong_pieces, 1);
+            let info = &content.torrent.info;
+            let file = info.files.iter().find(|file| file.path.to_string() == name).unwrap();
+            let piece = u32::try_from((file.offset + offset as u64) / PIECE as u64).unwrap();
+            let mut right = 0;
+            for (report, (_, file)) in report.files.iter().zip(info.files.content()) {
+                let mut pieces = info.geometry.pieces_touching(file.offset, file.length);
+                let is_touched = pieces.any(|touched| touched.get() == piece);
+                prop_assert_eq!(matches!(report.state, FileState::Bad), is_touched);
+                let expected = if is_touched { piece.to_string() } else { String::new() };
+                prop_assert_eq!(report.bad_pieces.to_string(), expected);
+                right += file.length;
+            }
+            prop_assert!(report.right_bytes < right && report.right_bytes + PIECE as u64 >= right);
+            prop_assert!(report.share().percent() < 100.0);
         }
     }
 }

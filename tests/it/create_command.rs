@@ -194,6 +194,7 @@ fn a_torrent_file_is_not_overwritten_unasked() {
     assert_eq!(fs::read(&torrent).unwrap(), b"precious");
     let made = sower(folder.path(), &["create", "Album", "-f"]);
     assert_eq!(made.status.code(), Some(0), "{made:?}");
+    assert_eq!(text(&made.stderr), "", "progress is for terminals");
     assert!(
         text(&made.stdout).starts_with("torrent       Album.torrent\n"),
         "{made:?}"
