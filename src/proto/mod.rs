@@ -12,6 +12,7 @@
 //! | [`metainfo`] | torrent files and magnet links | BEP 3, 9, 12, 19, 27, 47, 52 |
 //! | [`wire`] | what peers say to each other | BEP 3, 6, 9, 10 |
 //! | [`tracker`] | announces and scrapes | BEP 3, 7, 21, 23, 31, 48 |
+//! | `sha` | SHA-1 and SHA-256 of several messages at once | FIPS 180-4 |
 //! | [`range`] | the `Range` header of web seeds | RFC 9110 section 14 |
 
 #![warn(clippy::indexing_slicing)]
@@ -24,5 +25,6 @@ pub mod geometry;
 pub mod id;
 pub mod metainfo;
 pub mod range;
+pub(crate) mod sha;
 pub mod tracker;
 pub mod wire;

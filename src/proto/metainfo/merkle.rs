@@ -3,9 +3,10 @@
 //! The leaves of a file's tree are the SHA-256 of its 16 KiB blocks. Leaves that lie past the file's end are zeros, up to
 //! the next power of two. A piece layer is the row of that tree in which one hash stands for one piece.
 
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
 use crate::proto::geometry::BLOCK_LENGTH;
+use crate::proto::sha::{Sha256, digest_each};
 
 /// A node of the tree: a SHA-256, or zeros for a leaf past the file's end.
 pub type Hash = [u8; HASH_LENGTH];
@@ -30,14 +31,11 @@ pub fn root(row: Vec<Hash>, height: u32) -> Hash {
 pub fn subtree(mut row: Vec<Hash>, height: u32, rows: u32) -> Hash {
     let mut filler = zeros(height);
     for _ in 0..rows {
-        row = row
-            .chunks(2)
-            .map(|pair| match pair {
-                [left, right] => parent(left, right),
-                [left] => parent(left, &filler),
-                _ => filler,
-            })
-            .collect();
+        if !row.len().is_multiple_of(2) {
+            row.push(filler);
+        }
+        let pairs: Vec<&[u8]> = row.as_flattened().chunks(2 * HASH_LENGTH).collect();
+        row = digest_each::<Sha256>(&pairs);
         filler = parent(&filler, &filler);
     }
     row.first().copied().unwrap_or(filler)
@@ -56,11 +54,8 @@ fn zeros(height: u32) -> Hash {
 }
 
 fn parent(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+    let both = [*left, *right];
+    sha2::Sha256::digest(both.as_flattened()).into()
 }
 
 #[cfg(test)]
