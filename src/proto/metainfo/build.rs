@@ -198,16 +198,19 @@ impl Draft {
 
     fn v1_pieces(&self) -> Vec<u8> {
         let is_padded = self.is_padded();
-        let aligned = self.content.files.iter().filter_map(|file| {
-            let pieces = file.pieces.as_ref()?;
-            Some(if is_padded {
-                &pieces.padded
-            } else {
-                &pieces.bare
-            })
-        });
         let mut pieces = self.content.pieces.clone();
-        aligned.for_each(|hashes| pieces.extend_from_slice(hashes));
+        for aligned in self
+            .content
+            .files
+            .iter()
+            .filter_map(|file| file.pieces.as_ref())
+        {
+            if is_padded {
+                pieces.extend_from_slice(&aligned.padded);
+            } else {
+                pieces.extend_from_slice(&aligned.bare());
+            }
+        }
         pieces
     }
 

@@ -6,6 +6,8 @@
 //! In a hybrid every file begins on a piece, so pieces belong to files and the order of files may be settled later. The
 //! zeros behind a file come from one constant buffer.
 
+use std::collections::BTreeMap;
+
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
@@ -63,8 +65,19 @@ pub struct HashedFile {
 pub(super) struct AlignedPieces {
     /// The SHA-1 of each piece, the last one filled up with zeros.
     pub(super) padded: Vec<u8>,
-    /// The same, with the last piece as long as the file has bytes for it.
-    pub(super) bare: Vec<u8>,
+    /// The SHA-1 of the last piece without zeros, if there are any.
+    bare_end: Option<[u8; SHA1_LENGTH]>,
+}
+
+impl AlignedPieces {
+    /// The SHA-1 of each piece, the last one as long as the file has bytes for it.
+    pub(super) fn bare(&self) -> Vec<u8> {
+        let mut pieces = self.padded.clone();
+        if let (Some(end), Some(last)) = (self.bare_end, pieces.last_chunk_mut()) {
+            *last = end;
+        }
+        pieces
+    }
 }
 
 /// A file's merkle tree, as far as a torrent file tells it.
@@ -74,6 +87,24 @@ pub(super) struct FileTree {
     pub(super) root: Hash,
     /// One hash a piece; empty for a file of one piece.
     pub(super) layer: Vec<u8>,
+}
+
+impl FileTree {
+    /// The tree of a file, by the roots of its pieces; `None` for an empty one.
+    fn of_layer(roots: &[Hash], piece_length: PieceLength) -> Option<Self> {
+        match roots {
+            // BEP 52: an empty file has no root; a file of one piece has no layer, and its tree is as high as it must be.
+            [] => None,
+            [root] => Some(Self {
+                root: *root,
+                layer: Vec::new(),
+            }),
+            roots => Some(Self {
+                root: merkle::root(roots.to_vec(), merkle::piece_height(piece_length.get())),
+                layer: roots.as_flattened().to_vec(),
+            }),
+        }
+    }
 }
 
 /// All that is known of content after its bytes have passed.
@@ -178,6 +209,94 @@ impl HashedContent {
     }
 }
 
+/// What there is to know of a piece that was hashed apart from the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PieceHashes {
+    /// The SHA-1 of the piece, filled up with zeros where a pad follows; `None` in v2.
+    pub sha1: Option<[u8; SHA1_LENGTH]>,
+    /// The SHA-1 of the piece without those zeros, if there are any.
+    pub bare_sha1: Option<[u8; SHA1_LENGTH]>,
+    /// BEP 52: the root over the blocks of the piece, as high as a piece is, or for a file of one piece that of the file. `None` in v1.
+    pub root: Option<Hash>,
+}
+
+/// Pieces that were hashed in any order.
+#[derive(Debug, Default)]
+pub struct HashedPieces {
+    sha1: Vec<[u8; SHA1_LENGTH]>,
+    roots: Vec<Hash>,
+    bare_ends: BTreeMap<usize, [u8; SHA1_LENGTH]>,
+}
+
+impl HashedPieces {
+    /// Takes down the piece at `index`, counted from the first. In v1 pieces run on from file to file, else each file begins one.
+    pub fn insert(&mut self, index: u64, piece: PieceHashes) {
+        // What was hashed fits into memory many times.
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        if let Some(sha1) = piece.sha1 {
+            put(&mut self.sha1, index, sha1);
+        }
+        if let Some(root) = piece.root {
+            put(&mut self.roots, index, root);
+        }
+        if let Some(bare) = piece.bare_sha1 {
+            self.bare_ends.insert(index, bare);
+        }
+    }
+
+    /// The content that they are, of files with these paths and lengths, when all pieces are there.
+    pub fn into_content(
+        self,
+        format: Format,
+        piece_length: PieceLength,
+        files: impl IntoIterator<Item = (FilePath, u64)>,
+    ) -> HashedContent {
+        let mut past = 0_usize;
+        let files = files.into_iter().map(|(path, length)| {
+            let first = past;
+            let count = length.div_ceil(piece_length.get().into());
+            past = past.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
+            HashedFile {
+                path,
+                length,
+                sha256: None,
+                pieces: (format == Format::Hybrid).then(|| AlignedPieces {
+                    padded: within(&self.sha1, first, past).as_flattened().to_vec(),
+                    bare_end: past
+                        .checked_sub(1)
+                        .and_then(|last| self.bare_ends.get(&last).copied())
+                        .filter(|_| length > 0),
+                }),
+                tree: FileTree::of_layer(within(&self.roots, first, past), piece_length),
+            }
+        });
+        HashedContent {
+            format,
+            piece_length,
+            files: files.collect(),
+            pieces: match format {
+                Format::V1 => self.sha1.as_flattened().to_vec(),
+                Format::V2 | Format::Hybrid => Vec::new(),
+            },
+        }
+    }
+}
+
+/// Puts an item into its place in a list that is as long as it must be.
+fn put<const N: usize>(list: &mut Vec<[u8; N]>, index: usize, item: [u8; N]) {
+    if list.len() <= index {
+        list.resize(index.saturating_add(1), [0; N]);
+    }
+    if let Some(place) = list.get_mut(index) {
+        *place = item;
+    }
+}
+
+/// Items of a list from `first` up to `past`, or none.
+fn within<T>(list: &[T], first: usize, past: usize) -> &[T] {
+    list.get(first..past).unwrap_or_default()
+}
+
 /// The file whose bytes are passing.
 #[derive(Debug)]
 struct OpenFile {
@@ -209,10 +328,7 @@ impl OpenFile {
             path: self.path,
             length: self.length,
             sha256: self.sha256.map(|sha256| sha256.finalize().into()),
-            pieces: self.pieces.map(|pieces| AlignedPieces {
-                bare: pieces.clone().finish_bare(),
-                padded: pieces.finish_padded(),
-            }),
+            pieces: self.pieces.map(Pieces::finish_aligned),
             tree: self.tree.and_then(TreeHasher::finish),
         }
     }
@@ -254,12 +370,17 @@ impl Pieces {
         self.hashes
     }
 
-    fn finish_padded(mut self) -> Vec<u8> {
+    fn finish_aligned(mut self) -> AlignedPieces {
+        let is_open = !self.room.is_untouched();
+        let bare_end = is_open.then(|| self.piece.clone().finalize().into());
         while !self.room.is_untouched() {
             let zeros = self.room.left.min(ZEROS.len());
             self.update(ZEROS.get(..zeros).unwrap_or(&ZEROS));
         }
-        self.hashes
+        AlignedPieces {
+            padded: self.hashes,
+            bare_end,
+        }
     }
 }
 
@@ -441,7 +562,7 @@ mod tests {
         let mut padded = vec![7; 10_000];
         padded.resize(16_384, 0);
         assert_eq!(pieces.padded, Sha1::digest(&padded).to_vec());
-        assert_eq!(pieces.bare, Sha1::digest([7; 10_000]).to_vec());
+        assert_eq!(pieces.bare(), Sha1::digest([7; 10_000]).to_vec());
         assert!(content.pieces.is_empty());
     }
 
