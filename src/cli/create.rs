@@ -301,7 +301,9 @@ impl CreateArgs {
                 if io::stdout().is_terminal() {
                     bail!("a torrent file is not for a terminal; send it to a file or a program");
                 }
-                io::stdout().write_all(&made.bytes)?;
+                let mut stdout = io::stdout();
+                let written = stdout.write_all(&made.bytes).and_then(|()| stdout.flush());
+                written.context("standard output cannot be written")?;
                 Ok(torrent)
             }
             Target::File(path) => {

@@ -19,7 +19,7 @@ pub(super) struct Places {
 impl Places {
     /// Looks for the content of `info` at `path`: the content itself, or a folder that holds it under the torrent's name.
     ///
-    /// Where both can be, it is the one where more of the torrent's files have their length.
+    /// Where both can be, it is the one where more of the torrent's files have their length, or are there at all.
     pub(super) fn find(info: &Info, path: &Path) -> io::Result<Self> {
         let is_folder = fs::metadata(path)?.is_dir();
         let below = path.join(&info.name);
@@ -27,21 +27,14 @@ impl Places {
             (Layout::SingleFile, true) => Ok(Self::single(info, below)),
             (Layout::SingleFile, false) => Ok(Self::single(info, path.to_owned())),
             (Layout::Folder, false) => Err(io::ErrorKind::NotADirectory.into()),
-            (Layout::Folder, true) => {
-                let (here, below) = (
-                    Self::folder(info, path.to_owned()),
-                    Self::folder(info, below),
-                );
-                Ok(here.or_better(below, info))
-            }
+            (Layout::Folder, true) if is_below(info, path, &below) => Ok(Self::folder(info, below)),
+            (Layout::Folder, true) => Ok(Self::folder(info, path.to_owned())),
         }
     }
 
     fn single(info: &Info, root: PathBuf) -> Self {
-        let files = info
-            .files
-            .iter()
-            .map(|file| is_content(file).then(|| root.clone()));
+        let files = info.files.iter();
+        let files = files.map(|file| is_content(file).then(|| root.clone()));
         Self {
             files: files.collect(),
             root,
@@ -49,50 +42,54 @@ impl Places {
     }
 
     fn folder(info: &Info, root: PathBuf) -> Self {
-        let place = |file: &File| {
-            let mut place = root.clone();
-            place.extend(file.path.components());
-            place
-        };
-        let files = info
-            .files
-            .iter()
-            .map(|file| is_content(file).then(|| place(file)));
+        let files = info.files.iter();
+        let files = files.map(|file| is_content(file).then(|| place(&root, file)));
         Self {
             files: files.collect(),
             root,
         }
     }
+}
 
-    /// `below`, unless more files are here. With nothing in either, the one that is called like the torrent.
-    fn or_better(self, below: Self, info: &Info) -> Self {
-        let found_below = if below.root.is_dir() {
-            below.count(info)
-        } else {
-            0
-        };
-        // Nearly always it is below, and whole.
-        if found_below == info.files.content().count() {
-            return below;
+/// Whether a folder's content is to be looked for at `below` rather than at `here`, where both could be.
+fn is_below(info: &Info, here: &Path, below: &Path) -> bool {
+    if !below.is_dir() {
+        let is_named_here = here.file_name().is_some_and(|name| *name == *info.name);
+        return !is_named_here && Count::of(info, here) == Count::default();
+    }
+    // Nearly always it is below, and whole.
+    let found = Count::of(info, below);
+    found.whole == info.files.content().count() || found >= Count::of(info, here)
+}
+
+/// How many of a torrent's files lie in a folder. What has more whole files is more.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Count {
+    /// Files of full length.
+    whole: usize,
+    /// Files of any length.
+    there: usize,
+}
+
+impl Count {
+    fn of(info: &Info, root: &Path) -> Self {
+        let mut count = Self::default();
+        for (_, file) in info.files.content() {
+            if let Ok(found) = fs::metadata(place(root, file))
+                && found.is_file()
+            {
+                count.there += 1;
+                count.whole += usize::from(found.len() == file.length);
+            }
         }
-        let found_here = self.count(info);
-        let is_named_here = self
-            .root
-            .file_name()
-            .is_some_and(|name| *name == *info.name);
-        let is_here = found_here > found_below
-            || (found_here == found_below && is_named_here && !below.root.exists());
-        if is_here { self } else { below }
+        count
     }
+}
 
-    /// How many files are there in full length.
-    fn count(&self, info: &Info) -> usize {
-        let there = info.files.iter().zip(&self.files).filter(|(file, place)| {
-            let found = place.as_deref().map(fs::metadata);
-            matches!(found, Some(Ok(found)) if found.is_file() && found.len() == file.length)
-        });
-        there.count()
-    }
+fn place(root: &Path, file: &File) -> PathBuf {
+    let mut place = root.to_owned();
+    place.extend(file.path.components());
+    place
 }
 
 fn is_content(file: &File) -> bool {

@@ -545,6 +545,19 @@ mod tests {
     }
 
     #[test]
+    fn files_that_are_cut_short_are_found_where_they_lie() {
+        let content = Content::folder(Format::V1, &[("a", 2 * PIECE), ("b", PIECE)]);
+        content.cut("a", PIECE as u64);
+        content.cut("b", 1);
+        let renamed = content.around.path().join("another name");
+        fs::rename(content.path(""), &renamed).unwrap();
+        let report = content.verify_at(&renamed);
+        assert_eq!(report.root, renamed);
+        let mut faults = report.faults();
+        assert!(faults.all(|file| matches!(file.state, FileState::Short(_))));
+    }
+
+    #[test]
     fn a_single_file_is_found_under_any_name_when_it_is_named() {
         for format in FORMATS {
             let around = tempfile::tempdir().unwrap();

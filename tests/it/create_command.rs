@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
@@ -181,6 +181,20 @@ fn on_standard_output_there_is_the_torrent_and_nothing_else() {
     let shown = json_of(folder.path(), &["show", "x.torrent", "--json"]);
     assert_eq!(shown["warnings"], json!([]));
     assert!(!folder.path().join("Album.torrent").exists());
+}
+
+#[test]
+fn a_full_disk_is_not_taken_for_a_written_torrent() {
+    let folder = album();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_sower"))
+        .current_dir(folder.path())
+        .args(["create", "Album", "-o", "-"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(made.status.code(), Some(1), "{made:?}");
+    assert!(text(&made.stderr).contains("standard output"), "{made:?}");
 }
 
 #[test]
