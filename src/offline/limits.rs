@@ -20,11 +20,13 @@ pub struct TorrentOptions {
 }
 
 /// How much of the machine hashing may take.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HashingOptions {
     /// Threads that hash; 0 for one for each core.
     pub threads: usize,
+    /// Bytes of files that are in memory at once, about.
+    pub memory_bytes: usize,
 }
 
 /// What torrents are made by.
@@ -44,6 +46,15 @@ impl Default for TorrentOptions {
     }
 }
 
+impl Default for HashingOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            memory_bytes: HashOptions::default().memory,
+        }
+    }
+}
+
 impl TorrentOptions {
     /// The same as bounds for an `info` dictionary and what stands around it.
     pub fn info_limits(&self) -> InfoLimits {
@@ -54,11 +65,11 @@ impl TorrentOptions {
 impl HashingOptions {
     /// The same with the number of threads settled.
     pub fn hash_options(&self) -> HashOptions {
-        let mut options = HashOptions::default();
-        if let Some(threads) = NonZeroUsize::new(self.threads) {
-            options.threads = threads;
+        let usual = HashOptions::default();
+        HashOptions {
+            threads: NonZeroUsize::new(self.threads).unwrap_or(usual.threads),
+            memory: self.memory_bytes,
         }
-        options
     }
 }
 
@@ -76,7 +87,13 @@ mod tests {
 
     #[test]
     fn one_thread_for_each_core_unless_a_number_is_given() {
-        let threads = |threads| HashingOptions { threads }.hash_options().threads;
+        let threads = |threads| {
+            let options = HashingOptions {
+                threads,
+                ..HashingOptions::default()
+            };
+            options.hash_options().threads
+        };
         assert_eq!(threads(3).get(), 3);
         assert_eq!(threads(0), HashOptions::default().threads);
     }

@@ -418,6 +418,32 @@ fn the_limits_are_those_of_the_configuration() {
 }
 
 #[test]
+fn hashing_on_one_thread_in_no_memory_gives_the_same() {
+    let folder = album();
+    for format in ["v1", "v2", "hybrid"] {
+        let arguments = [
+            "create",
+            "Album",
+            "--format",
+            format,
+            "--no-date",
+            "-o",
+            "-",
+        ];
+        let usual = sower(folder.path(), &arguments);
+        let environment = [
+            ("SOWER_HASHING__THREADS".to_owned(), "1".to_owned()),
+            ("SOWER_HASHING__MEMORY_BYTES".to_owned(), "0".to_owned()),
+        ];
+        let sparing = run(folder.path(), &environment, &arguments, "");
+        assert!(
+            usual.status.success() && usual.stdout == sparing.stdout,
+            "{sparing:?}"
+        );
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_two() {
     let folder = album();
     for arguments in [
