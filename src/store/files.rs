@@ -435,9 +435,11 @@ mod tests {
         seal(&store, id("abcdefghij"), &[&content]);
         let file = store.open(id("abcdefghij"), 0).await.unwrap().unwrap();
         file.read(0, content.len()).await.unwrap();
+        let is_at_hand = || file.try_read(0, &mut [IoSliceMut::new(&mut [0])]).unwrap() > 0;
         let (socket, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
         let sent = file.try_send(10, 50_000, socket.as_fd()).unwrap();
-        assert!(sent > 0, "nothing was sent of what is in memory");
+        // Some file systems cannot tell what is in memory.
+        assert_eq!(sent > 0, is_at_hand());
         let mut received = vec![0; sent];
         far.read_exact(&mut received).unwrap();
         assert!(received == content[10..10 + sent]);
@@ -446,10 +448,9 @@ mod tests {
 
         let on_disk = File::open(folder.path().join("content/abcdefghij/0")).unwrap();
         rustix::fs::fadvise(&on_disk, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        // A file system in memory keeps its bytes there.
-        let is_in_memory = file.try_read(0, &mut [IoSliceMut::new(&mut [0])]).unwrap() > 0;
+        // And a file system in memory keeps its bytes there.
         let sent = file.try_send(0, 50_000, socket.as_fd()).unwrap();
-        assert_eq!(sent > 0, is_in_memory);
+        assert_eq!(sent > 0, is_at_hand());
     }
 
     #[tokio::test]
@@ -484,9 +485,12 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         let mut buffer = [0; 2_000];
         let mut read = |offset| file.try_read(offset, &mut [IoSliceMut::new(&mut buffer)]);
-        assert!(read(4_000).unwrap() <= 1_000);
-        let error = read(5_000).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        // A file system that cannot tell what is in memory leaves everything to `read`.
+        if read(0).unwrap() > 0 {
+            assert!(read(4_000).unwrap() <= 1_000);
+            let error = read(5_000).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
     }
 
     #[tokio::test]

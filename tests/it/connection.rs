@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use crate::support::Server;
 
-const CONTENT_LENGTH: usize = 3_000_000;
-
 /// A server with one published file, and a connection to it.
 struct Connection {
     server: Server,
@@ -43,7 +41,7 @@ impl Connection {
     }
 
     fn open_to(server: Server) -> Self {
-        let content: Vec<u8> = (0..CONTENT_LENGTH).map(|at| (at / 7 % 251) as u8).collect();
+        let content: Vec<u8> = (0..750_000_u32).flat_map(u32::to_le_bytes).collect();
         let (status, publication) = server.publish(&server.token(), &[], &[("a.bin", &content)]);
         assert_eq!(status, 201, "{publication}");
         let url = publication["files"][0]["url"].as_str().unwrap();
@@ -128,16 +126,13 @@ fn announces_files_and_pages_share_a_connection() {
 fn requests_that_were_sent_ahead_are_answered_in_order() {
     let mut connection = Connection::open();
     let web_seed = connection.web_seed.clone();
-    let mut requests = String::new();
-    for at in 0..50 {
-        requests += &format!(
-            "GET {web_seed} HTTP/1.1\r\nHost: x\r\nRange: bytes={at}-{}\r\n\r\n",
-            at + 99
-        );
-    }
-    requests += "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-    requests += &format!("GET {web_seed} HTTP/1.1\r\nHost: x\r\nRange: bytes=7-7\r\n\r\n");
-    connection.say(&requests);
+    let part = |from, to| {
+        format!("GET {web_seed} HTTP/1.1\r\nHost: x\r\nRange: bytes={from}-{to}\r\n\r\n")
+    };
+    let mut requests: Vec<_> = (0..50).map(|at| part(at, at + 99)).collect();
+    requests.push("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".to_owned());
+    requests.push(part(7, 7));
+    connection.say(&requests.concat());
     for at in 0..50 {
         assert!(connection.answer(true).body == connection.content[at..at + 100]);
     }
