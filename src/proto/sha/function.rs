@@ -47,12 +47,7 @@ impl Function for Sha1 {
 
     #[cfg(target_arch = "x86_64")]
     fn kernels() -> Kernels<Self> {
-        Kernels {
-            two: x86::sha1_of_two(),
-            eight: x86::sha1_of_eight(),
-            // Six are faster two by two.
-            worth_eight: 7,
-        }
+        x86::sha1_kernels()
     }
 
     #[cfg(not(target_arch = "x86_64"))]
@@ -91,11 +86,7 @@ impl Function for Sha256 {
 
     #[cfg(target_arch = "x86_64")]
     fn kernels() -> Kernels<Self> {
-        Kernels {
-            two: x86::sha256_of_two(),
-            eight: None,
-            worth_eight: 8,
-        }
+        x86::sha256_kernels()
     }
 
     #[cfg(not(target_arch = "x86_64"))]

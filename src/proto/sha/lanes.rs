@@ -5,21 +5,19 @@ use super::{Block, Function};
 /// Hashes as many blocks of each of `N` messages; their states and their blocks, which are equally many.
 pub(crate) type Kernel<F, const N: usize> = fn(&mut [<F as Function>::State; N], [&[Block]; N]);
 
-/// What a processor has for several messages at once.
+/// What a processor has for several messages at once. The widest that is there is the fastest.
 pub(crate) struct Kernels<F: Function> {
     pub(super) two: Option<Kernel<F, 2>>,
+    pub(super) four: Option<Kernel<F, 4>>,
     pub(super) eight: Option<Kernel<F, 8>>,
-    /// How many messages there must be for `eight` to be faster than the others.
-    pub(super) worth_eight: usize,
 }
 
 impl<F: Function> Kernels<F> {
     /// One message after another.
-    #[cfg(any(test, not(target_arch = "x86_64")))]
     pub(super) const NONE: Self = Self {
         two: None,
+        four: None,
         eight: None,
-        worth_eight: 8,
     };
 }
 
@@ -45,11 +43,22 @@ pub(super) fn compress_each<'a, F: Function>(
                 lanes.push(next);
             }
         }
-        match (lanes.as_mut_slice(), kernels.eight, kernels.two) {
-            ([], ..) => return,
-            (lanes, Some(eight), _) if lanes.len() >= kernels.worth_eight => pass(lanes, eight),
-            (lanes @ [_, _, ..], _, Some(two)) => pass(lanes, two),
-            ([only, ..], ..) => F::compress(only.state, std::mem::take(&mut only.left)),
+        if let Some(eight) = kernels.eight
+            && lanes.len() > 1
+        {
+            pass(&mut lanes, eight);
+        } else if let Some(four) = kernels.four
+            && lanes.len() > 2
+        {
+            pass(&mut lanes, four);
+        } else if let Some(two) = kernels.two
+            && lanes.len() > 1
+        {
+            pass(&mut lanes, two);
+        } else if let Some(lane) = lanes.first_mut() {
+            F::compress(lane.state, std::mem::take(&mut lane.left));
+        } else {
+            return;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! SHA-1 and SHA-256 of several messages at once (FIPS 180-4).
 //!
 //! One message keeps a core waiting, for each round of SHA needs the one before it. Pieces (BEP 3) and merkle leaves
-//! (BEP 52) do not need each other, so their rounds can take turns: two messages in the processor's SHA instructions, or
-//! eight in the lanes of AVX2. What is left over is for the crates `sha1` and `sha2`, and so is every other processor.
+//! (BEP 52) do not need each other, so their rounds can take turns: two or four messages in the processor's SHA instructions,
+//! or eight in the lanes of AVX2. What is left over is for the crates `sha1` and `sha2`, and so is every other processor.
 
 mod function;
 mod lanes;

@@ -1,5 +1,5 @@
-//! What x86-64 has for several messages: the SHA instructions, in which two take turns, and AVX2, in whose lanes eight go
-//! side by side.
+//! What x86-64 has for several messages: the SHA instructions, in which they take turns, and where those are missing AVX2,
+//! in whose lanes eight go side by side.
 //!
 //! This is the one module with `unsafe` in it, for two reasons. An instruction may be used only where the processor has
 //! it: so a kernel is handed out only after the processor was asked. And vectors are loaded and stored through pointers: that is
@@ -31,23 +31,43 @@ use std::array;
 
 use super::Block;
 use super::function::{Sha1, Sha256};
-use super::lanes::Kernel;
+use super::lanes::{Kernel, Kernels};
 
-/// SHA-1 of two messages, if the processor has the instructions.
-pub(super) fn sha1_of_two() -> Option<Kernel<Sha1, 2>> {
+/// What this processor has for SHA-1. Four messages in turns are faster than eight side by side, and much faster than
+/// two; more than four do not fit into its registers.
+pub(super) fn sha1_kernels() -> Kernels<Sha1> {
+    Kernels {
+        two: sha1_of_two(),
+        four: sha1_of_four(),
+        eight: if has_sha() { None } else { sha1_of_eight() },
+    }
+}
+
+/// What this processor has for SHA-256. Three messages in turns are no faster than two.
+pub(super) fn sha256_kernels() -> Kernels<Sha256> {
+    Kernels {
+        two: sha256_of_two(),
+        ..Kernels::NONE
+    }
+}
+
+fn sha1_of_two() -> Option<Kernel<Sha1, 2>> {
     // SAFETY: the processor was just asked for all that the function is compiled for.
     has_sha().then_some(|states, parts| unsafe { sha1_in_turns(states, parts) })
 }
 
-/// SHA-1 of eight messages, if the processor has the instructions.
+fn sha1_of_four() -> Option<Kernel<Sha1, 4>> {
+    // SAFETY: the processor was just asked for all that the function is compiled for.
+    has_sha().then_some(|states, parts| unsafe { sha1_in_turns(states, parts) })
+}
+
 pub(super) fn sha1_of_eight() -> Option<Kernel<Sha1, 8>> {
     let has_avx2 = is_x86_feature_detected!("avx2");
     // SAFETY: the processor was just asked for all that the function is compiled for.
     has_avx2.then_some(|states, parts| unsafe { sha1_side_by_side(states, parts) })
 }
 
-/// SHA-256 of two messages, if the processor has the instructions.
-pub(super) fn sha256_of_two() -> Option<Kernel<Sha256, 2>> {
+fn sha256_of_two() -> Option<Kernel<Sha256, 2>> {
     // SAFETY: the processor was just asked for all that the function is compiled for.
     has_sha().then_some(|states, parts| unsafe { sha256_in_turns(states, parts) })
 }
@@ -134,19 +154,15 @@ fn sha256_in_turns<const N: usize>(states: &mut [[u32; 8]; N], parts: [&[Block];
         for n in 0..N {
             words[n] = load(&parts[n][block], order);
         }
-        for (group, constants) in SHA256_CONSTANTS.iter().enumerate() {
-            let constants = vector(*constants);
+        for group in 0..4 {
             for n in 0..N {
-                let now = if group < 4 {
-                    words[n][group]
-                } else {
-                    words[n] = sha256_next_words(words[n]);
-                    words[n][3]
-                };
-                let sums = _mm_add_epi32(now, constants);
-                cdgh[n] = _mm_sha256rnds2_epu32(cdgh[n], abef[n], sums);
-                let sums = _mm_shuffle_epi32::<0b1110>(sums);
-                abef[n] = _mm_sha256rnds2_epu32(abef[n], cdgh[n], sums);
+                sha256_rounds(&mut abef[n], &mut cdgh[n], words[n][group], group);
+            }
+        }
+        for group in 4..16 {
+            for n in 0..N {
+                words[n] = sha256_next_words(words[n]);
+                sha256_rounds(&mut abef[n], &mut cdgh[n], words[n][3], group);
             }
         }
         for n in 0..N {
@@ -158,6 +174,16 @@ fn sha256_in_turns<const N: usize>(states: &mut [[u32; 8]; N], parts: [&[Block];
         let ([f, e, b, a], [h, g, d, c]) = (words_of(abef[n]), words_of(cdgh[n]));
         states[n] = [a, b, c, d, e, f, g, h];
     }
+}
+
+/// Four rounds.
+#[inline]
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn sha256_rounds(abef: &mut __m128i, cdgh: &mut __m128i, words: __m128i, group: usize) {
+    let sums = _mm_add_epi32(words, vector(SHA256_CONSTANTS[group]));
+    *cdgh = _mm_sha256rnds2_epu32(*cdgh, *abef, sums);
+    let sums = _mm_shuffle_epi32::<0b1110>(sums);
+    *abef = _mm_sha256rnds2_epu32(*abef, *cdgh, sums);
 }
 
 /// The last three of four vectors of words, and the one that follows.
