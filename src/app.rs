@@ -5,7 +5,7 @@
 //! the database is closed.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::store::content::ContentStore;
 use crate::store::files::FileStore;
 use crate::store::lock::DataDirLock;
 use crate::store::sqlite::SqliteStore;
-use crate::tracker::{EmbeddedSeed, Tracker};
+use crate::tracker::{EmbeddedSeed, Tracker, UdpTracker};
 use crate::web;
 
 /// How often totals are written down and stale peers forgotten.
@@ -39,6 +39,9 @@ const HOUSEKEEPING: Duration = Duration::from_mins(1);
 
 /// How often the advertised host is looked up anew: the addresses behind a name change.
 const LOOK_UP_AGAIN: Duration = Duration::from_mins(10);
+
+/// How often another port is picked where one is free for connections and not for packets.
+const PICKS: u32 = 16;
 
 /// How long requests and peers may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(12);
@@ -58,14 +61,21 @@ pub enum StartError {
         source: io::Error,
     },
     /// The port cannot be opened.
-    #[error("{address} cannot be listened on; choose another with `listen` (SOWER_LISTEN)")]
+    #[error("{address} cannot be listened on over {protocol}; choose another with `{key}`")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// TCP or UDP.
+        protocol: &'static str,
+        /// The key of the configuration that names it.
+        key: &'static str,
         /// What the system says.
         #[source]
         source: io::Error,
     },
+    /// The socket for packets cannot be set up.
+    #[error("the UDP tracker's socket cannot be set up")]
+    Packets(#[source] io::Error),
     /// The public address is none.
     #[error("public_url is no address: {0}")]
     NoAddress(#[from] url::ParseError),
@@ -148,7 +158,10 @@ impl App {
             &mut ambient::rng(),
         );
         let tracker = Arc::new(tracker);
-        let links = web::Links::new(&url)?;
+        let mut links = web::Links::new(&url)?;
+        if ports.take_packets_from_outside(&config, &url) {
+            links = links.with_udp_tracker(ports.for_packets);
+        }
         let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
         let needs_setup = accounts.accounts().await?.is_empty();
         let setup_link = needs_setup.then(|| links.setup(&auth.open_setup()));
@@ -182,7 +195,7 @@ impl App {
             engine: engine.clone(),
             shutdown: shutdown.clone(),
         };
-        ports.let_in(&services, &config.door, &tasks, &shutdown);
+        ports.let_in(&services, &tracker, &config.door, &tasks, &shutdown)?;
         let rounds = shutdown.clone();
         tasks.spawn(async move { engine.run(rounds).await });
         tasks.spawn(keep_house(
@@ -244,36 +257,52 @@ impl App {
 /// The open ports, before anybody is let in.
 struct Ports {
     listeners: Vec<(TcpListener, Guests)>,
+    /// For the UDP tracker.
+    packets: UdpSocket,
     /// The address of the one port.
     listen: SocketAddr,
     /// The port that peers are told to come to.
     for_peers: u16,
+    /// The port that the UDP tracker is asked at.
+    for_packets: u16,
 }
 
 impl Ports {
-    /// Opens the one port, and the peers' own where one is configured.
+    /// Opens the one port, for connections and for packets, and those of their own that are configured.
     fn open(config: &Config) -> Result<Self, StartError> {
-        let (listener, listen) = open_port(config.listen.0)?;
+        let (listener, listen, packets) = open_one_port(config)?;
         let mut ports = Self {
             listeners: vec![(listener, Guests::All)],
             listen,
             for_peers: listen.port(),
+            for_packets: packets.1,
+            packets: packets.0,
         };
         if let Ok(address) = config.peer.listen.parse() {
-            let (listener, own) = open_port(address)?;
+            let (listener, own) = open_port(address, "peer.listen")?;
             ports.listeners.push((listener, Guests::PeersOnly));
             ports.for_peers = own.port();
         }
         Ok(ports)
     }
 
+    /// Whether the world can send packets to the tracker: not where it only comes through a proxy, which passes none.
+    fn take_packets_from_outside(&self, config: &Config, url: &Url) -> bool {
+        let is_the_one_port = url.port_or_known_default() == Some(self.listen.port());
+        is_the_one_port || !config.tracker.udp_listen.is_empty()
+    }
+
     fn let_in(
         self,
         services: &House,
+        tracker: &Arc<Tracker>,
         options: &door::Options,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
-    ) {
+    ) -> Result<(), StartError> {
+        let packets =
+            UdpTracker::new(self.packets, Arc::clone(tracker)).map_err(StartError::Packets)?;
+        tasks.spawn(packets.serve(shutdown.clone()));
         for (listener, guests) in self.listeners {
             let (services, options) = (services.clone(), options.clone());
             let (connections, shutdown) = (tasks.clone(), shutdown.clone());
@@ -289,14 +318,59 @@ impl Ports {
                 .await;
             });
         }
+        Ok(())
     }
 }
 
-fn open_port(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let refused = |source| StartError::Listen { address, source };
+/// Opens the one port for connections, and for packets unless they have one of their own. A port that the system picks
+/// for connections may be taken for packets: then it picks again.
+fn open_one_port(
+    config: &Config,
+) -> Result<(TcpListener, SocketAddr, (UdpSocket, u16)), StartError> {
+    let mut tries = PICKS;
+    loop {
+        tries -= 1;
+        let (listener, listen) = open_port(config.listen.0, "listen")?;
+        let packets = match config.tracker.udp_listen.parse() {
+            Ok(own) => open_for_packets(own, "tracker.udp_listen"),
+            Err(_) => open_for_packets(listen, "listen"),
+        };
+        match packets {
+            Ok(packets) => return Ok((listener, listen, packets)),
+            Err(_) if config.listen.0.port() == 0 && tries > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn open_port(
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |source| StartError::Listen {
+        address,
+        protocol: "TCP",
+        key,
+        source,
+    };
     let listener = door::listen(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
     Ok((listener, bound))
+}
+
+fn open_for_packets(
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<(UdpSocket, u16), StartError> {
+    let refused = |source| StartError::Listen {
+        address,
+        protocol: "UDP",
+        key,
+        source,
+    };
+    let socket = door::listen_for_packets(address).map_err(refused)?;
+    let bound = socket.local_addr().map_err(refused)?;
+    Ok((socket, bound.port()))
 }
 
 /// What stands behind the door.

@@ -295,12 +295,17 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
             );
         }
     }
-    if !config.peer.listen.is_empty() && config.peer.listen.parse::<SocketAddr>().is_err() {
-        return refuse(
-            "peer.listen",
-            &config.peer.listen,
-            "write an address with a port, such as [::]:6881",
-        );
+    for (key, address) in [
+        ("peer.listen", &config.peer.listen),
+        ("tracker.udp_listen", &config.tracker.udp_listen),
+    ] {
+        if !address.is_empty() && address.parse::<SocketAddr>().is_err() {
+            return refuse(
+                key,
+                address,
+                "write an address with a port, such as [::]:6881",
+            );
+        }
     }
     Ok(())
 }
@@ -474,6 +479,7 @@ mod tests {
             ("public_url", "files.example.org"),
             ("public_url", "ftp://x"),
             ("peer.listen", "6881"),
+            ("tracker.udp_listen", "6969"),
         ] {
             let name = format!("SOWER_{}", key.to_uppercase().replace('.', "__"));
             let error = read("", &[(&name, value)]).unwrap_err().to_string();

@@ -5,7 +5,7 @@
 //! nothing is closed after a deadline, and there is a bound on how many may be undecided, in all and from one address.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -96,28 +96,39 @@ pub trait Services: Clone + Send + 'static {
 /// # Errors
 /// Whatever the system says: most often that the port is taken or needs privileges.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(address, Type::STREAM, Protocol::TCP)?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Opens a port for packets (UDP), likewise. The socket does not block.
+///
+/// # Errors
+/// As [`listen`].
+pub fn listen_for_packets(address: SocketAddr) -> io::Result<UdpSocket> {
+    bind(address, Type::DGRAM, Protocol::UDP).map(UdpSocket::from)
+}
+
+fn bind(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let bind = |address: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        if kind == Type::STREAM {
+            // Connections of a run before may linger; two programs on one port of packets must not be.
+            socket.set_reuse_address(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
     match bind(address) {
         Err(_) if address.is_ipv6() && address.ip().is_unspecified() && !has_ipv6() => {
             bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
         }
         bound => bound,
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 fn has_ipv6() -> bool {

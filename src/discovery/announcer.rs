@@ -1,7 +1,7 @@
-//! Announces a download to outside trackers over HTTP, and hands on the peers they name (BEP 3, 7, 12, 23, 31).
+//! Announces a download to outside trackers over HTTP and UDP, and hands on the peers they name (BEP 3, 7, 12, 15, 23, 31).
 //!
 //! One task for a torrent: it asks, waits as long as the tracker said, and tells it when the download finishes and when it
-//! ends. What comes back is bounded in size and time. Trackers that speak UDP or WebSocket are named once and left out.
+//! ends. What comes back is bounded in size and time. Trackers that speak WebSocket are named once and left out.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::tiers::{Place, Step, Tiers};
+use super::udp::{self, UdpError};
 use crate::ambient;
 use crate::proto::id::{InfoHash, PeerId};
-use crate::proto::tracker::announce::{AnnounceAnswer, AnnounceRequest, Event, Failure};
+use crate::proto::tracker::announce::{AnnounceAnswer, AnnounceRequest, Event, Retry};
 use crate::proto::tracker::http::PeerFormat;
 use crate::proto::tracker::http::answer::{self, AnswerError};
 use crate::proto::tracker::http::query;
@@ -105,6 +106,20 @@ enum AskError {
     TooLong { limit: usize },
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    #[error(transparent)]
+    Udp(#[from] UdpError),
+}
+
+impl AskError {
+    /// When a tracker that refused wants to be asked again.
+    const fn retry(&self) -> Option<Retry> {
+        match self {
+            Self::Answer(AnswerError::Refused(failure)) | Self::Udp(UdpError::Refused(failure)) => {
+                failure.retry
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<reqwest::Error> for AskError {
@@ -201,12 +216,10 @@ impl Announcer {
                 }
             }
             Err(error) => {
-                let retry = match &error {
-                    AskError::Answer(AnswerError::Refused(Failure { retry, .. })) => *retry,
-                    _ => None,
-                };
                 let now = ambient::now();
-                let rest = self.tiers.failed(place, retry, now, &mut ambient::rng());
+                let rest = self
+                    .tiers
+                    .failed(place, error.retry(), now, &mut ambient::rng());
                 let error = in_one_line(&error);
                 if let Some(rest) = rest {
                     info!(%tracker, "{error}; asking again in {} s", rest.as_secs());
@@ -272,13 +285,12 @@ impl Announcer {
             numwant: wants_none.then_some(0),
             key: Some(self.identity.key),
         };
+        let patience = Duration::from_secs(self.options.timeout.into());
+        if scheme(tracker) == "udp" {
+            return Ok(udp::announce(tracker, &request, patience).await?);
+        }
         let url = query::announce_url(tracker, &request, PeerFormat::Compact);
-        let mut response = self
-            .http
-            .get(url)
-            .timeout(Duration::from_secs(self.options.timeout.into()))
-            .send()
-            .await?;
+        let mut response = self.http.get(url).timeout(patience).send().await?;
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await? {
             let limit = self.options.answer_bytes;
@@ -314,14 +326,19 @@ fn host(tracker: &str) -> &str {
     host.rsplit_once('@').map_or(host, |(_, host)| host)
 }
 
+/// How a tracker's address begins, in small letters; empty where it is none.
+fn scheme(tracker: &str) -> String {
+    let scheme = tracker.split_once("://").map(|(scheme, _)| scheme);
+    scheme.unwrap_or_default().to_ascii_lowercase()
+}
+
 /// Whether we speak to such a tracker; says so where we do not.
 fn is_spoken(tracker: &str) -> bool {
-    let scheme = tracker.split_once("://").map(|(scheme, _)| scheme);
+    let scheme = scheme(tracker);
     let tracker = host(tracker);
-    match scheme.map(str::to_ascii_lowercase).as_deref() {
-        Some("http" | "https") => return true,
-        Some("udp") => info!(%tracker, "trackers that speak UDP cannot be asked yet"),
-        Some("ws" | "wss") => info!(%tracker, "trackers that speak WebSocket cannot be asked yet"),
+    match scheme.as_str() {
+        "http" | "https" | "udp" => return true,
+        "ws" | "wss" => info!(%tracker, "trackers that speak WebSocket cannot be asked yet"),
         _ => info!(%tracker, "this is no tracker's address; it is left out"),
     }
     false
@@ -580,7 +597,7 @@ mod tests {
 
     #[tokio::test]
     async fn ends_where_no_tracker_is_left() {
-        let trackers = ["udp://t.example:1", "WSS://t.example", "nonsense"];
+        let trackers = ["ws://t.example", "WSS://t.example", "nonsense"];
         let tier = trackers.map(str::to_owned).to_vec();
         Running::start(vec![tier], Options::default()).ends().await;
         let never = ok(b"d14:failure reason2:no8:retry in5:nevere");

@@ -4,3 +4,4 @@
 
 pub mod announcer;
 mod tiers;
+mod udp;

@@ -1,12 +1,15 @@
 //! The tracker: it tells the peers of a published torrent about each other (BEP 3).
 //!
-//! [`service`] decides, whatever the transport; [`http`] is a transport: decode, ask the service, encode, and nothing else.
-//! All of it is synchronous and in memory.
+//! [`service`] decides, whatever the transport; [`http`] and [`udp`] are transports: decode, ask the service, encode, and
+//! nothing else. All of it is synchronous and in memory.
 
+mod connection_id;
 pub mod http;
 pub mod service;
+pub mod udp;
 
 pub use service::{EmbeddedSeed, Options, SwarmCounts, Tracker};
+pub use udp::UdpTracker;
 
 #[cfg(feature = "sqlite")]
 #[cfg(test)]

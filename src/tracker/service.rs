@@ -36,6 +36,8 @@ const RETRY_UNKNOWN: u32 = 60;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// An address with a port of its own for the UDP tracker; empty: the one port.
+    pub udp_listen: String,
     /// Seconds between a peer's announces. Each answer adds up to a tenth, so that peers do not come in waves.
     pub interval: u32,
     /// Seconds that a peer must wait even where it is out of peers.
@@ -59,6 +61,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            udp_listen: String::new(),
             interval: 30 * 60,
             min_interval: 5 * 60,
             grace: 10 * 60,

@@ -38,6 +38,7 @@ pub struct Links {
     origin: String,
     host: Host<String>,
     is_https: bool,
+    udp_tracker: Option<u16>,
 }
 
 impl Links {
@@ -61,7 +62,17 @@ impl Links {
             origin: public_url.origin().ascii_serialization(),
             host: host.to_owned(),
             is_https: public_url.scheme() == "https",
+            udp_tracker: None,
         })
+    }
+
+    /// The same, with the UDP tracker at a port of the same host.
+    #[must_use]
+    pub fn with_udp_tracker(self, port: u16) -> Self {
+        Self {
+            udp_tracker: Some(port),
+            ..self
+        }
     }
 
     /// Scheme, host and port, as browsers write them into `Origin`.
@@ -82,6 +93,14 @@ impl Links {
     /// The HTTP tracker's announce address.
     pub fn announce(&self) -> String {
         format!("{}/announce", self.origin)
+    }
+
+    /// The announce addresses of this tracker, whichever door a client likes best: one tier (BEP 12).
+    pub fn trackers(&self) -> Vec<String> {
+        let udp = self
+            .udp_tracker
+            .map(|port| format!("udp://{}:{port}/announce", self.host));
+        std::iter::once(self.announce()).chain(udp).collect()
     }
 
     /// The one-time address at which the first administrator is made.

@@ -50,7 +50,7 @@ impl Mint {
         Ok(Envelope {
             info: &torrent.info.raw,
             piece_layers: &torrent.piece_layers,
-            trackers: &[vec![self.links.announce()]],
+            trackers: &[self.links.trackers()],
             web_seeds: &[self.links.web_seed(publication)],
             comment: Some(&comment),
             created_by: Some(concat!("Sower/", env!("CARGO_PKG_VERSION"))),
@@ -64,7 +64,7 @@ impl Mint {
     pub(super) fn magnet(&self, publication: &Publication) -> String {
         let mut magnet = Magnet::new(publication.info_hashes);
         magnet.name = Some(publication.name.clone());
-        magnet.trackers = vec![self.links.announce()];
+        magnet.trackers = self.links.trackers();
         magnet.web_seeds = vec![self.links.web_seed(publication)];
         magnet.peers = self.peers.iter().map(ToString::to_string).collect();
         magnet.to_string()

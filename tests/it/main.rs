@@ -21,6 +21,7 @@ mod publish;
 mod scripted_seed;
 mod support;
 mod tracker;
+mod udp_tracker;
 mod verify_command;
 mod web_seed;
 mod wire;

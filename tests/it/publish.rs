@@ -36,7 +36,9 @@ fn one_curl_publishes_a_file_and_the_torrent_names_tracker_and_web_seed() {
         torrent.info.hashes.v1().unwrap().to_string(),
         publication["info_hash_v1"].as_str().unwrap()
     );
-    assert_eq!(torrent.trackers, [[format!("{}/announce", server.url)]]);
+    let tracker = format!("{}/announce", server.url);
+    let over_udp = tracker.replace("http:", "udp:");
+    assert_eq!(torrent.trackers, [[tracker, over_udp]]);
     assert_eq!(
         torrent.web_seeds,
         [format!("{}/web-seed/{id}/debian.iso", server.url)]

@@ -42,7 +42,7 @@ impl Server {
         Self {
             child,
             folder,
-            url: url(&ready),
+            url: own_url(&ready),
             environment,
         }
     }
@@ -51,7 +51,7 @@ impl Server {
     pub(crate) fn restart(mut self) -> Self {
         self.stop();
         let (child, ready) = spawn(self.folder.path(), &self.environment);
-        self.url = url(&ready);
+        self.url = own_url(&ready);
         self.child = child;
         self
     }
@@ -78,7 +78,7 @@ impl Server {
     /// Starts the server again on the same data after [`kill`](Self::kill).
     pub(crate) fn start_again(mut self) -> Self {
         let (child, ready) = spawn(self.folder.path(), &self.environment);
-        self.url = url(&ready);
+        self.url = own_url(&ready);
         self.child = child;
         self
     }
@@ -228,12 +228,10 @@ impl Drop for Server {
 }
 
 /// The server's address, without a slash at the end.
-fn url(ready: &Value) -> String {
-    ready["url"]
-        .as_str()
-        .unwrap()
-        .trim_end_matches('/')
-        .to_owned()
+/// Where this machine reaches the server, whatever the world calls it.
+fn own_url(ready: &Value) -> String {
+    let (_, port) = ready["listen"].as_str().unwrap().rsplit_once(':').unwrap();
+    format!("http://localhost:{port}")
 }
 
 fn spawn(folder: &Path, environment: &[(String, String)]) -> (Child, Value) {
