@@ -76,18 +76,15 @@ impl Batch {
     /// Room for pieces of that length in about `memory` bytes.
     pub(super) fn new(format: Format, piece_length: u64, memory: usize) -> Self {
         let block = BLOCK_LENGTH as usize;
-        let share = (memory / LANES).max(block);
         let piece_length = in_memory(piece_length);
-        let slice_length = if piece_length <= memory / 2 {
-            piece_length
-        } else {
-            share - share % block
-        };
+        // All lanes have room for a slice, or for the whole piece.
+        let share = (memory / LANES).saturating_sub(STAGGER).max(block);
+        let slice_length = piece_length.min(share - share % block);
         Self {
             format,
             height: merkle::piece_height(u32::try_from(piece_length).unwrap_or(u32::MAX)),
             slice_length,
-            room: (slice_length.saturating_mul(LANES)).clamp(WORTHWHILE.min(memory), memory),
+            room: ((slice_length + STAGGER) * LANES).max(WORTHWHILE.min(memory)),
             buffer: Vec::new(),
             first: 0,
             pieces: Vec::new(),
