@@ -12,6 +12,7 @@ from lab import CACHE, HERE, Missing
 
 LIBTORRENT_PYTHON = CACHE / "venv/bin/python"
 AQUATIC = CACHE / "cargo/bin/aquatic_http"
+IMDL = CACHE / "cargo/bin/imdl"
 
 
 class Sower:

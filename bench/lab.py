@@ -139,11 +139,12 @@ def enter(contestants, options):
             yield name, reason
 
 
-def compare(name, heads, columns, rows, options):
+def compare(name, heads, columns, rows, options, ours=None):
     """Runs every row once a round, in turn, and prints the table.
 
     `heads` are the headings of the row's own cells, `columns` are (heading, key of the report, format), and
     `rows` are (cells, measure), where `measure` returns a report, or is the reason why a contestant is missing.
+    Where `ours` is given, rows that end with that word tell their `seconds` as a part of the fastest other row's of the same kind.
     """
     reports = [[] for _ in rows]
     reasons = [str(measure) if isinstance(measure, Missing) else None for _, measure in rows]
@@ -156,15 +157,22 @@ def compare(name, heads, columns, rows, options):
                 reports[index].append(measure())
             except (Missing, RuntimeError) as reason:
                 reasons[index] = str(reason)
-    headings = [*heads, *(heading for heading, _, _ in columns)]
-    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(heads)}{'--:|' * len(columns)}"]
+    headings = [*heads, *(heading for heading, _, _ in columns), *(["of the best rival"] if ours else [])]
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(heads)}{'--:|' * (len(headings) - len(heads))}"]
     for (cells, _), taken, reason in zip(rows, reports, reasons):
         figures = [f"not measured: {reason}"] if reason else [spread([report.get(key) for report in taken], form) for _, key, form in columns]
+        if ours and not reason:
+            rivals = [typical(rival) for (other, _), rival in zip(rows, reports) if other[:-1] == cells[:-1] and other[-1] != ours and rival]
+            figures.append(f"**{typical(taken) / min(rivals):.2f}**" if cells[-1] == ours and rivals else "")
         lines.append(f"| {' | '.join([*cells, *figures])} |")
     text = "\n".join([f"## {name}", "", circumstances(options), "", *lines, ""])
     print(text)
     if options.save:
         save(name, text)
+
+
+def typical(reports):
+    return statistics.median(report["seconds"] for report in reports)
 
 
 def spread(figures, form):
