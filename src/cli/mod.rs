@@ -15,7 +15,7 @@ mod source;
 mod verify;
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -131,7 +131,13 @@ fn load(named: Option<&Path>) -> anyhow::Result<Loaded> {
 
 /// Writes a line of the result to standard output. A reader that has gone away ends the program quietly, as in any pipe.
 fn say(line: impl Display) -> io::Result<()> {
-    match writeln!(io::stdout(), "{line}") {
+    pour(|out| writeln!(out, "{line}"))
+}
+
+/// Writes a result of many lines to standard output, as [`say`] does one.
+fn pour(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         written => written,
     }

@@ -1,24 +1,34 @@
 //! `sower show`: everything that a torrent file or magnet link says.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::io::{self, Write};
 
-use anyhow::Context;
 use clap::Args;
 use humansize::{BINARY, format_size};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::say;
+use super::pour;
 use super::source::{Source, read};
 use crate::offline::limits::TorrentOptions;
 use crate::proto::id::InfoHashes;
-use crate::proto::metainfo::files::FileKind;
-use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::files::{File, FileKind};
+use crate::proto::metainfo::info::{Format, Layout};
 use crate::proto::metainfo::magnet::Magnet;
+use crate::proto::metainfo::review::review;
 use crate::proto::metainfo::torrent_file::TorrentFile;
 
+const EXAMPLES: &str = "Examples:
+  sower show debian.torrent
+  sower show https://example.org/debian.torrent
+  sower show 'magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=x'
+  sower show --json - <debian.torrent | jq -r '.files[].path'
+
+Pads are not listed, but in the JSON object they are, with `pad` true.";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ShowArgs {
     /// A torrent file, a magnet link, the address of a torrent file, or - for standard input
     source: String,
@@ -29,8 +39,8 @@ pub(super) struct ShowArgs {
 
 /// What is shown; the fields of the JSON object. What a magnet link does not say is null or empty.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
-    name: Option<String>,
+pub(super) struct Shown<'a> {
+    name: Option<&'a str>,
     info_hash_v1: Option<String>,
     info_hash_v2: Option<String>,
     format: Format,
@@ -38,41 +48,57 @@ pub(super) struct Shown {
     pieces: Option<u32>,
     total_length: Option<u64>,
     private: Option<bool>,
-    files: Vec<ShownFile>,
-    trackers: Vec<Vec<String>>,
-    web_seeds: Vec<String>,
+    #[serde(serialize_with = "list_files")]
+    files: Vec<&'a File>,
+    trackers: Cow<'a, [Vec<String>]>,
+    web_seeds: &'a [String],
     nodes: Vec<String>,
-    comment: Option<String>,
-    created_by: Option<String>,
+    comment: Option<&'a str>,
+    created_by: Option<&'a str>,
     creation_date: Option<i64>,
-    source: Option<String>,
+    source: Option<&'a str>,
     warnings: Vec<String>,
+    /// What only the text says; no field of the JSON object.
+    #[serde(skip)]
+    besides: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct ShownFile {
-    path: String,
+struct ShownFile<'a> {
+    path: &'a str,
     length: u64,
     pad: bool,
 }
 
 impl ShowArgs {
     pub(super) async fn run(self, bounds: &TorrentOptions) -> anyhow::Result<()> {
-        let shown = match read(&self.source, bounds).await? {
-            Source::Torrent(torrent) => Shown::from(*torrent),
+        let source = read(&self.source, bounds).await?;
+        let shown = match &source {
+            Source::Torrent(torrent) => Shown::from(&**torrent),
             Source::Magnet(magnet) => Shown::from(magnet),
         };
-        let text = if self.json {
-            serde_json::to_string(&shown)?
-        } else {
-            shown.to_text().context("no text")?
-        };
-        say(text.trim_end())?;
+        pour(|out| {
+            if self.json {
+                serde_json::to_writer(&mut *out, &shown)?;
+                writeln!(out)
+            } else {
+                shown.write_text(out)
+            }
+        })?;
         Ok(())
     }
 }
 
-fn format_of(hashes: &InfoHashes) -> Format {
+/// The files of the JSON object, written one by one: there may be hundreds of thousands.
+fn list_files<S: Serializer>(files: &[&File], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(files.iter().map(|file| ShownFile {
+        path: file.path.as_str(),
+        length: file.length,
+        pad: file.kind == FileKind::Pad,
+    }))
+}
+
+const fn format_of(hashes: &InfoHashes) -> Format {
     match hashes {
         InfoHashes::V1(_) => Format::V1,
         InfoHashes::V2(_) => Format::V2,
@@ -80,147 +106,168 @@ fn format_of(hashes: &InfoHashes) -> Format {
     }
 }
 
-impl From<TorrentFile> for Shown {
-    fn from(torrent: TorrentFile) -> Self {
-        let info = torrent.info;
+impl<'a> From<&'a TorrentFile> for Shown<'a> {
+    fn from(torrent: &'a TorrentFile) -> Self {
+        let info = &torrent.info;
+        let odd = torrent.warnings.iter().map(ToString::to_string);
+        let remarks = review(torrent).into_iter().map(|it| it.to_string());
+        let content = info.files.content().count();
+        let folder = match info.layout {
+            Layout::SingleFile => None,
+            Layout::Folder => Some(("files", content.to_string())),
+        };
         Self {
-            format: format_of(&info.hashes),
+            name: Some(&info.name),
             info_hash_v1: info.hashes.v1().map(|hash| hash.to_string()),
             info_hash_v2: info.hashes.v2().map(|hash| hash.to_string()),
+            format: format_of(&info.hashes),
             piece_length: Some(info.geometry.piece_length()),
             pieces: Some(info.geometry.piece_count()),
             total_length: Some(info.files.content_length()),
             private: Some(info.private),
-            files: info
-                .files
-                .iter()
-                .map(|file| ShownFile {
-                    path: file.path.to_string(),
-                    length: file.length,
-                    pad: file.kind == FileKind::Pad,
-                })
-                .collect(),
-            name: Some(info.name),
-            source: info.source,
-            trackers: torrent.trackers,
-            web_seeds: torrent.web_seeds,
-            nodes: torrent
-                .nodes
-                .iter()
-                .map(|(host, port)| format!("{host}:{port}"))
-                .collect(),
-            comment: torrent.comment,
-            created_by: torrent.created_by,
+            files: info.files.iter().collect(),
+            trackers: Cow::Borrowed(&torrent.trackers),
+            web_seeds: &torrent.web_seeds,
+            nodes: torrent.nodes.iter().map(written_node).collect(),
+            comment: torrent.comment.as_deref(),
+            created_by: torrent.created_by.as_deref(),
             creation_date: torrent.creation_date,
-            warnings: torrent.warnings.iter().map(ToString::to_string).collect(),
+            source: info.source.as_deref(),
+            warnings: odd.chain(remarks).collect(),
+            besides: folder.into_iter().collect(),
         }
     }
 }
 
-impl From<Magnet> for Shown {
-    fn from(magnet: Magnet) -> Self {
+/// A node as `host:port`, with brackets around an IPv6 address.
+pub(super) fn written_node((host, port): &(String, u16)) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+impl<'a> From<&'a Magnet> for Shown<'a> {
+    fn from(magnet: &'a Magnet) -> Self {
+        let hashes = &magnet.info_hashes;
+        // BEP 9: the trackers of a magnet link stand in no order, so each is a tier of its own.
+        let trackers = magnet.trackers.iter().map(|url| vec![url.clone()]);
+        let peers = magnet.peers.iter().map(|peer| ("peer", peer.clone()));
+        let selected = magnet.select_only.iter().map(|places| {
+            let (first, last) = (places.start(), places.end());
+            let text = if first == last {
+                format!("number {first}")
+            } else {
+                format!("numbers {first} to {last}")
+            };
+            ("only files", text)
+        });
         Self {
-            format: format_of(&magnet.info_hashes),
-            info_hash_v1: magnet.info_hashes.v1().map(|hash| hash.to_string()),
-            info_hash_v2: magnet.info_hashes.v2().map(|hash| hash.to_string()),
-            name: magnet.name,
-            // BEP 9: the trackers of a magnet link stand in no order, so each is a tier of its own.
-            trackers: magnet
-                .trackers
-                .into_iter()
-                .map(|tracker| vec![tracker])
-                .collect(),
-            web_seeds: magnet.web_seeds,
-            nodes: Vec::new(),
-            warnings: magnet.warnings.iter().map(ToString::to_string).collect(),
+            name: magnet.name.as_deref(),
+            info_hash_v1: hashes.v1().map(|hash| hash.to_string()),
+            info_hash_v2: hashes.v2().map(|hash| hash.to_string()),
+            format: format_of(hashes),
             piece_length: None,
             pieces: None,
             total_length: None,
             private: None,
             files: Vec::new(),
+            trackers: trackers.collect(),
+            web_seeds: &magnet.web_seeds,
+            nodes: Vec::new(),
             comment: None,
             created_by: None,
             creation_date: None,
             source: None,
+            warnings: magnet.warnings.iter().map(ToString::to_string).collect(),
+            besides: peers.chain(selected).collect(),
         }
     }
 }
 
-impl Shown {
-    fn to_text(&self) -> Result<String, std::fmt::Error> {
-        let mut out = String::new();
-        let mut line = |label: &str, value: Option<String>| match value {
-            Some(value) => writeln!(out, "{label:<14}{}", printable(&value)),
+impl Shown<'_> {
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = |label: &str, value: &str| writeln!(out, "{label:<14}{}", printable(value));
+        let mut known = |label: &str, value: Option<&str>| match value {
+            Some(value) => line(label, value),
             None => Ok(()),
         };
-        line("name", self.name.clone())?;
-        line("info-hash v1", self.info_hash_v1.clone())?;
-        line("info-hash v2", self.info_hash_v2.clone())?;
-        line("format", Some(self.format.to_string()))?;
-        line(
-            "size",
-            self.total_length
-                .map(|bytes| format!("{} ({bytes} bytes)", format_size(bytes, BINARY))),
-        )?;
+        known("name", self.name)?;
+        known("info-hash v1", self.info_hash_v1.as_deref())?;
+        known("info-hash v2", self.info_hash_v2.as_deref())?;
+        known("format", Some(self.format.as_str()))?;
+        if let Some(bytes) = self.total_length {
+            let size = format_size(bytes, BINARY);
+            line("size", &format!("{size} ({bytes} bytes)"))?;
+        }
         if let (Some(pieces), Some(length)) = (self.pieces, self.piece_length) {
-            line(
-                "pieces",
-                Some(format!("{pieces} of {}", format_size(length, BINARY))),
-            )?;
+            let length = format_size(length, BINARY);
+            line("pieces", &format!("{pieces} of {length}"))?;
         }
-        line(
-            "private",
-            self.private
-                .filter(|private| *private)
-                .map(|_| "yes".to_owned()),
-        )?;
-        line("comment", self.comment.clone())?;
-        line("created by", self.created_by.clone())?;
-        let date = |seconds| {
-            OffsetDateTime::from_unix_timestamp(seconds)
-                .ok()?
-                .format(&Rfc3339)
-                .ok()
-        };
-        line("created", self.creation_date.and_then(date))?;
-        line("source", self.source.clone())?;
+        for (label, value) in &self.besides {
+            line(label, value)?;
+        }
+        if self.private == Some(true) {
+            line("private", "yes, peers come from its trackers alone")?;
+        }
+        for (label, value) in [
+            ("comment", self.comment),
+            ("created by", self.created_by),
+            ("created", self.creation_date.and_then(date).as_deref()),
+            ("source", self.source),
+        ] {
+            if let Some(value) = value {
+                line(label, value)?;
+            }
+        }
         for (number, tier) in self.trackers.iter().enumerate() {
-            line(&format!("tracker {}", number + 1), Some(tier.join(" ")))?;
+            line(&format!("tracker {}", number + 1), &tier.join(" "))?;
         }
-        for web_seed in &self.web_seeds {
-            line("web seed", Some(web_seed.clone()))?;
+        for (label, values) in [
+            ("web seed", self.web_seeds),
+            ("node", &self.nodes),
+            ("warning", &self.warnings),
+        ] {
+            for value in values {
+                line(label, value)?;
+            }
         }
-        for node in &self.nodes {
-            line("node", Some(node.clone()))?;
-        }
-        for warning in &self.warnings {
-            line("warning", Some(warning.clone()))?;
-        }
-        self.write_tree(&mut out)?;
-        Ok(out)
+        self.write_tree(out)
     }
 
-    /// The files as a tree: each folder once, with what is in it below.
-    fn write_tree(&self, out: &mut String) -> std::fmt::Result {
-        let mut folders: Vec<&str> = Vec::new();
-        for file in self.files.iter().filter(|file| !file.pad) {
-            let mut steps: Vec<&str> = file.path.split('/').collect();
-            let Some(name) = steps.pop() else { continue };
-            let shared = folders
+    /// The files as a tree: each folder with what is in it below, in the order of the torrent.
+    fn write_tree(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut open: Vec<&str> = Vec::new();
+        for file in self
+            .files
+            .iter()
+            .filter(|file| file.kind == FileKind::Content)
+        {
+            let mut folders = file.path.components();
+            let Some(name) = folders.next_back() else {
+                continue;
+            };
+            let shared = open
                 .iter()
-                .zip(&steps)
-                .take_while(|(a, b)| a == b)
+                .zip(folders.clone())
+                .take_while(|(a, b)| *a == b)
                 .count();
-            folders.truncate(shared);
-            for step in steps.into_iter().skip(shared) {
-                writeln!(out, "{}{}/", indent(folders.len()), printable(step))?;
-                folders.push(step);
+            open.truncate(shared);
+            for folder in folders.skip(shared) {
+                writeln!(out, "{}{}/", indent(open.len()), printable(folder))?;
+                open.push(folder);
             }
             let size = format_size(file.length, BINARY);
-            writeln!(out, "{}{}  {size}", indent(folders.len()), printable(name))?;
+            writeln!(out, "{}{}  {size}", indent(open.len()), printable(name))?;
         }
         Ok(())
     }
+}
+
+fn date(seconds: i64) -> Option<String> {
+    let date = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+    date.format(&Rfc3339).ok()
 }
 
 fn indent(depth: usize) -> String {
@@ -258,10 +305,8 @@ mod tests {
     }
 
     #[test]
-    fn a_magnet_link_is_shown_as_far_as_it_goes() {
-        let magnet: Magnet =
-            "magnet:?xt=urn:btih:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa&dn=x&tr=http%3A%2F%2Ft.example%2Fa".parse().unwrap();
-        let text = Shown::from(magnet).to_text().unwrap();
-        assert!(text.contains("tracker 1     http://t.example/a"), "{text}");
+    fn a_node_is_written_as_people_write_addresses() {
+        assert_eq!(written_node(&("a.example".to_owned(), 1)), "a.example:1");
+        assert_eq!(written_node(&("::1".to_owned(), 2)), "[::1]:2");
     }
 }

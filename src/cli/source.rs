@@ -1,10 +1,12 @@
 //! Where a torrent comes from on the command line: a file, an address, a magnet link or standard input.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 
 use crate::offline::limits::TorrentOptions;
 use crate::proto::metainfo::magnet::Magnet;
@@ -24,37 +26,58 @@ pub(super) enum Source {
 
 /// Reads a torrent file, the address of one, a magnet link, or standard input (`-`), within bounds.
 pub(super) async fn read(source: &str, bounds: &TorrentOptions) -> anyhow::Result<Source> {
-    if source.starts_with("magnet:") {
+    if begins_with(source, "magnet:") {
         return Ok(Source::Magnet(source.parse()?));
     }
-    let longest = bounds.max_bytes;
-    let bytes = match source {
-        "-" => {
-            bounded(std::io::stdin().lock(), longest).context("standard input cannot be read")?
-        }
-        url if url.starts_with("http://") || url.starts_with("https://") => {
-            fetch(url, longest).await?
-        }
-        path => {
-            let file = std::fs::File::open(Path::new(path))
-                .with_context(|| format!("{path} cannot be opened"))?;
-            bounded(file, longest).with_context(|| format!("{path} cannot be read"))?
-        }
+    let bytes = if begins_with(source, "http://") || begins_with(source, "https://") {
+        fetch(source, bounds.max_bytes).await?
+    } else {
+        read_file(Path::new(source), bounds)?
     };
-    let torrent = TorrentFile::parse(&bytes, &bounds.info_limits())
-        .with_context(|| format!("{source} is no usable torrent file"))?;
+    let torrent = parse(&bytes, source, bounds)?;
     Ok(Source::Torrent(Box::new(torrent)))
 }
 
-fn bounded(from: impl Read, longest: usize) -> anyhow::Result<Vec<u8>> {
+/// Reads the bytes of a torrent file, or of standard input (`-`), within bounds.
+pub(super) fn read_file(path: &Path, bounds: &TorrentOptions) -> anyhow::Result<Bytes> {
+    let longest = bounds.max_bytes;
+    if path == Path::new("-") {
+        return bounded(std::io::stdin().lock(), longest).context("standard input cannot be read");
+    }
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("{name} cannot be opened"))?;
+    // What is too long is not read at all, where its length is known.
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    check_length(length, longest)
+        .and_then(|()| bounded(file, longest))
+        .with_context(|| format!("{name} cannot be read"))
+}
+
+/// Reads a torrent that came from `source`.
+pub(super) fn parse(
+    bytes: &Bytes,
+    source: &str,
+    bounds: &TorrentOptions,
+) -> anyhow::Result<TorrentFile> {
+    TorrentFile::parse_shared(bytes, &bounds.info_limits())
+        .with_context(|| format!("{source} is no usable torrent file"))
+}
+
+fn begins_with(source: &str, scheme: &str) -> bool {
+    source
+        .get(..scheme.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+}
+
+fn bounded(from: impl Read, longest: usize) -> anyhow::Result<Bytes> {
     let mut bytes = Vec::new();
     let enough = u64::try_from(longest).unwrap_or(u64::MAX).saturating_add(1);
     from.take(enough).read_to_end(&mut bytes)?;
-    check_length(bytes.len(), longest)?;
-    Ok(bytes)
+    check_length(bytes.len() as u64, longest)?;
+    Ok(bytes.into())
 }
 
-async fn fetch(url: &str, longest: usize) -> anyhow::Result<Vec<u8>> {
+async fn fetch(url: &str, longest: usize) -> anyhow::Result<Bytes> {
     let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
     let asked = client
         .get(url)
@@ -62,6 +85,8 @@ async fn fetch(url: &str, longest: usize) -> anyhow::Result<Vec<u8>> {
         .await
         .and_then(reqwest::Response::error_for_status);
     let mut answer = asked.with_context(|| format!("{url} cannot be fetched"))?;
+    let refused = || format!("{url} cannot be read");
+    check_length(answer.content_length().unwrap_or(0), longest).with_context(refused)?;
     let mut bytes = Vec::new();
     while let Some(part) = answer
         .chunk()
@@ -69,16 +94,14 @@ async fn fetch(url: &str, longest: usize) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("{url} broke off"))?
     {
         bytes.extend_from_slice(&part);
-        check_length(bytes.len(), longest)?;
+        check_length(bytes.len() as u64, longest).with_context(refused)?;
     }
-    Ok(bytes)
+    Ok(bytes.into())
 }
 
-fn check_length(length: usize, longest: usize) -> anyhow::Result<()> {
-    if length > longest {
-        bail!(
-            "it is longer than {longest} bytes; `torrent.max_bytes` in the configuration allows more"
-        );
+fn check_length(length: u64, longest: usize) -> anyhow::Result<()> {
+    if usize::try_from(length).is_ok_and(|length| length <= longest) {
+        return Ok(());
     }
-    Ok(())
+    bail!("it is longer than {longest} bytes; `torrent.max_bytes` in the configuration allows more")
 }
