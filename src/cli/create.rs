@@ -147,7 +147,7 @@ enum Target {
 struct MadeJson<'a> {
     torrent: &'a Path,
     #[serde(flatten)]
-    shown: Shown,
+    shown: Shown<'a>,
     #[serde(flatten)]
     remarks: Remarks,
 }
@@ -272,7 +272,7 @@ impl CreateArgs {
         bar.finish_and_clear();
         let made = made?;
         let torrent = self.write(&made, &target)?;
-        self.say_made(torrent, &target, remarks)
+        self.say_made(&torrent, &target, remarks)
     }
 
     fn target(&self, name: &str) -> Target {
@@ -371,7 +371,7 @@ impl CreateArgs {
 
     fn say_made(
         &self,
-        torrent: TorrentFile,
+        torrent: &TorrentFile,
         target: &Target,
         remarks: Remarks,
     ) -> anyhow::Result<()> {

@@ -6,7 +6,9 @@ mod accounts;
 mod configuration;
 mod create;
 mod download;
+mod edit;
 mod health;
+mod magnet;
 mod progress;
 mod serve;
 mod show;
@@ -49,6 +51,7 @@ const EXAMPLES: &str = "Examples:
   sower user add ada --role admin                 make an account
   sower token create --user ada                   print an API token for it
   sower create film.mkv -a udp://t.example:6969   make a torrent
+  sower show film.mkv.torrent                     show what is in it
   sower verify film.mkv.torrent Downloads         check what lies there against it
   sower download debian.torrent -o Downloads      download a torrent";
 
@@ -70,6 +73,10 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Show everything that a torrent file or magnet link says
     Show(show::ShowArgs),
+    /// Change torrent files around the info dictionary: trackers, web seeds, comment …
+    Edit(Box<edit::EditArgs>),
+    /// Print the magnet link of a torrent
+    Magnet(magnet::MagnetArgs),
     /// Download a torrent from its peers; goes on where it was
     Download(download::DownloadArgs),
     /// Ask a running server whether it can serve; exits with 1 if not
@@ -109,6 +116,8 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::Create(create) => create.run(&load(file)?.config)?,
             Command::Verify(verify) => return verify.run(&load(file)?.config).await,
             Command::Show(show) => show.run(&load(file)?.config.torrent).await?,
+            Command::Edit(edit) => edit.run(&load(file)?.config.torrent)?,
+            Command::Magnet(magnet) => magnet.run(&load(file)?.config.torrent).await?,
             Command::Download(download) => download.run(&load(file)?.config.torrent).await?,
             Command::Config(config) => config.run(|| load(file))?,
             Command::Health(health) => return health.run(|| load(file)).await,

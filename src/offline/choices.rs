@@ -100,16 +100,8 @@ impl Choices {
     /// # Errors
     /// [`BadNode`] for a node without a host or a port.
     pub fn recipe(&self, unix_now: i64) -> Result<Recipe, BadNode> {
-        let tiers = self.announce.iter().map(|tier| {
-            let urls = tier.split(',').map(str::trim);
-            urls.filter(|url| !url.is_empty())
-                .map(str::to_owned)
-                .collect()
-        });
-        let nodes = self
-            .node
-            .iter()
-            .map(|node| read_node(node).ok_or_else(|| BadNode(node.clone())));
+        let tiers = self.announce.iter().map(|tier| read_tier(tier));
+        let nodes = self.node.iter().map(|node| read_node(node));
         Ok(Recipe {
             format: self.format.unwrap_or_default(),
             piece_length: match (self.piece_length, self.target_pieces) {
@@ -164,8 +156,23 @@ fn first_of<T>(ours: Vec<T>, theirs: Vec<T>) -> Vec<T> {
     if ours.is_empty() { theirs } else { ours }
 }
 
-/// A host and a port; an IPv6 address stands in brackets.
-fn read_node(node: &str) -> Option<(String, u16)> {
+/// The trackers of one tier, which stand with commas between them.
+pub fn read_tier(tier: &str) -> Vec<String> {
+    let urls = tier.split(',').map(str::trim);
+    urls.filter(|url| !url.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A DHT node's host and port; an IPv6 address stands in brackets.
+///
+/// # Errors
+/// [`BadNode`] where one of them is missing or is none.
+pub fn read_node(node: &str) -> Result<(String, u16), BadNode> {
+    host_and_port(node).ok_or_else(|| BadNode(node.to_owned()))
+}
+
+fn host_and_port(node: &str) -> Option<(String, u16)> {
     let (host, port) = node.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port != 0)?;
     let bare = host

@@ -47,14 +47,18 @@ pub enum PatternError {
 
 /// Patterns made ready.
 #[derive(Debug)]
-pub(super) struct Globs {
+pub struct Globs {
     include: Option<Gitignore>,
     exclude: Gitignore,
     ignored: Gitignore,
 }
 
 impl Globs {
-    pub(super) fn new(patterns: &Patterns) -> Result<Self, PatternError> {
+    /// Makes patterns ready.
+    ///
+    /// # Errors
+    /// [`PatternError`], which names the pattern.
+    pub fn new(patterns: &Patterns) -> Result<Self, PatternError> {
         Ok(Self {
             include: if patterns.include.is_empty() {
                 None
@@ -68,13 +72,13 @@ impl Globs {
 
     /// Whether what lies at `path`, relative to the folder that is walked, is left out. Asked for each folder before what
     /// is in it.
-    pub(super) fn exclude(&self, path: &Path, is_folder: bool) -> bool {
+    pub fn exclude(&self, path: &Path, is_folder: bool) -> bool {
         self.exclude.matched(path, is_folder).is_ignore()
             || self.ignored.matched(path, is_folder).is_ignore()
     }
 
     /// Whether the file at `path` is among those that were asked for.
-    pub(super) fn include(&self, path: &Path) -> bool {
+    pub fn include(&self, path: &Path) -> bool {
         self.include
             .as_ref()
             .is_none_or(|include| include.matched_path_or_any_parents(path, false).is_ignore())

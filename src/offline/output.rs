@@ -75,8 +75,11 @@ pub fn write(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), Output
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(unwritable(path))?;
-    let written = file
-        .write_all(bytes)
+    // Whoever could read the file before can read it after, and nobody else.
+    let permissions = fs::metadata(path).map(|metadata| metadata.permissions());
+    let written = permissions
+        .map_or(Ok(()), |same| file.as_file().set_permissions(same))
+        .and_then(|()| file.write_all(bytes))
         .and_then(|()| file.as_file().sync_all());
     written.map_err(unwritable(path))?;
     let named = match existing {
@@ -140,6 +143,17 @@ mod tests {
         fs::write(&theirs, b"").unwrap();
         let mode = |path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(ours), mode(theirs));
+    }
+
+    #[test]
+    fn whoever_could_read_it_before_can_read_it_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.torrent");
+        fs::write(&path, b"one").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        write(&path, b"two", Existing::Overwrite).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
     }
 
     #[test]

@@ -269,8 +269,19 @@ pub(crate) fn run(
     arguments: &[&str],
     stdin: &str,
 ) -> Output {
-    let mut child = command(folder, environment)
-        .args(arguments)
+    feed(
+        command(folder, environment).args(arguments),
+        stdin.as_bytes(),
+    )
+}
+
+/// Runs a command of the program that is given bytes to read.
+pub(crate) fn run_with_bytes(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
+    feed(command(folder, &[]).args(arguments), stdin)
+}
+
+fn feed(command: &mut Command, stdin: &[u8]) -> Output {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -278,7 +289,7 @@ pub(crate) fn run(
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     // A command that refuses its arguments never reads: a broken pipe is its right.
-    let _ = std::io::Write::write_all(&mut pipe, stdin.as_bytes());
+    let _ = std::io::Write::write_all(&mut pipe, stdin);
     drop(pipe);
     child.wait_with_output().unwrap()
 }

@@ -256,6 +256,11 @@ fn selection(bytes: &[u8]) -> Option<Vec<RangeInclusive<u32>>> {
         .collect()
 }
 
+/// Whether a text is what `x.pe` names: `host:port`, with brackets around an IPv6 address.
+pub fn is_peer_address(text: &str) -> bool {
+    address(text.as_bytes()).is_some()
+}
+
 /// `host:port`, if the port is one.
 fn address(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
