@@ -49,11 +49,11 @@ pub fn root_of_layer(layer: &[u8], piece_length: u32) -> Option<Hash> {
 }
 
 /// The root of a tree of 2^`height` zero leaves.
-fn zeros(height: u32) -> Hash {
+pub(super) fn zeros(height: u32) -> Hash {
     (0..height).fold([0; HASH_LENGTH], |hash, _| parent(&hash, &hash))
 }
 
-fn parent(left: &Hash, right: &Hash) -> Hash {
+pub(super) fn parent(left: &Hash, right: &Hash) -> Hash {
     let both = [*left, *right];
     sha2::Sha256::digest(both.as_flattened()).into()
 }

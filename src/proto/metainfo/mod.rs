@@ -12,7 +12,7 @@
 //! | [`review`] | what is sound in it and still worth a word |
 //! | [`piece_length`] | how long the pieces of a new torrent are |
 //! | [`hash`] | pieces and merkle leaves hashed while bytes pass |
-//! | [`merkle`] | the trees of BEP 52 |
+//! | [`merkle`], [`proof`] | the trees of BEP 52 · proofs that hashes belong to one |
 //! | [`build`] | hashed content becomes an `info` dictionary |
 //! | [`magnet`] | magnet links |
 //! | `url` | which URLs of both are kept, and the warnings |
@@ -29,6 +29,7 @@ pub mod magnet;
 pub mod merkle;
 pub mod path;
 pub mod piece_length;
+pub mod proof;
 pub mod review;
 pub mod torrent_file;
 mod url;
