@@ -164,10 +164,13 @@ fn impatient() -> Options {
 }
 
 #[tokio::test]
-async fn a_folder_comes_whole_from_two_seeds() {
+async fn a_folder_comes_whole_from_two_peers_that_have_half_of_it_each() {
     let torrent = torrent();
     let folder = tempfile::tempdir().unwrap();
-    let (mut a, mut b) = (torrent.seed(Manner::Honest), torrent.seed(Manner::Honest));
+    let (mut a, mut b) = (
+        torrent.seed(Manner::HasHalf(true)),
+        torrent.seed(Manner::HasHalf(false)),
+    );
     let last = torrent.download(folder.path(), &[&a, &b]).await;
     torrent.is_whole_in(folder.path());
     assert_eq!(last.total, (PIECE * 20 + 78) as u64);

@@ -34,6 +34,8 @@ pub(crate) enum Manner {
     GivesOutAfter(usize),
     /// Hangs up.
     HangsUp,
+    /// Sends it, but has only each second piece, from the first or from the second on.
+    HasHalf(bool),
     /// Is never asked, for it never unchokes.
     NeverUnchokes,
 }
@@ -131,7 +133,14 @@ impl Conversation {
         }
         let theirs = self.received.split_to(handshake::LENGTH);
         assert_eq!(&theirs[28..48], self.content.info_hash.as_bytes());
-        if reserved.has_fast() {
+        if let Manner::HasHalf(first) = self.manner {
+            let mask = if first { 0xaa } else { 0x55 };
+            let half = full_bitfield(&self.content)
+                .iter()
+                .map(|byte| byte & mask)
+                .collect();
+            self.say(&Message::Bitfield(half))?;
+        } else if reserved.has_fast() {
             self.say(&Message::HaveAll)?;
         } else {
             self.say(&Message::Bitfield(full_bitfield(&self.content)))?;
@@ -161,7 +170,7 @@ impl Conversation {
     fn answer(&mut self, block: RawBlock) -> Option<()> {
         self.answered += 1;
         match self.manner {
-            Manner::Honest => self.give(block),
+            Manner::Honest | Manner::HasHalf(_) => self.give(block),
             Manner::Lies => self.say(&Message::Piece {
                 index: block.index,
                 begin: block.begin,

@@ -1,7 +1,9 @@
 //! The UDP tracker on the one port, as its clients see it (BEP 15; HARDENING, UDP tracker).
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sower::proto::id::InfoHash;
@@ -11,41 +13,52 @@ use sower::proto::tracker::udp::{
     encode_connect,
 };
 
-use crate::support::{PATIENCE, Server, curl, get};
+use crate::support::{Server, curl, get, wait_for};
 
-const TRANSACTION: TransactionId = TransactionId(77);
+/// How long an answer may take before the question is sent again.
+const RESEND: Duration = Duration::from_millis(500);
 
 /// Somebody who asks the tracker.
 struct Asker {
     socket: UdpSocket,
     connection: ConnectionId,
+    transactions: Cell<u32>,
 }
 
 impl Asker {
     fn new(server: &Server) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.connect(server.address()).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(RESEND)).unwrap();
         let mut asker = Self {
             socket,
             connection: ConnectionId(0),
+            transactions: Cell::new(0),
         };
-        let mut packet = Vec::new();
-        encode_connect(TRANSACTION, &mut packet);
-        match asker.ask(&packet) {
+        match asker.ask(encode_connect) {
             Answer::Connected(connection) => asker.connection = connection,
             other => panic!("{other:?}"),
         }
         asker
     }
 
-    fn ask(&self, packet: &[u8]) -> Answer {
-        self.socket.send(packet).unwrap();
-        let mut received = [0; 2_048];
-        let length = self.socket.recv(&mut received).unwrap();
-        let (transaction, answer) = decode_answer(&received[..length], Family::V4).unwrap();
-        assert_eq!(transaction, TRANSACTION);
-        answer
+    /// Asks until there is an answer: a flood of packets may have pushed the question out.
+    fn ask(&self, write: impl Fn(TransactionId, &mut Vec<u8>)) -> Answer {
+        self.transactions.set(self.transactions.get() + 1);
+        let wanted = TransactionId(self.transactions.get());
+        let mut packet = Vec::new();
+        write(wanted, &mut packet);
+        wait_for("an answer", || {
+            self.socket.send(&packet).unwrap();
+            let mut received = [0; 2_048];
+            while let Ok(length) = self.socket.recv(&mut received) {
+                let (id, answer) = decode_answer(&received[..length], Family::V4).unwrap();
+                if id == wanted {
+                    return Some(answer);
+                }
+            }
+            None
+        })
     }
 
     fn announce(&self, info_hash: InfoHash, port: u16) -> Answer {
@@ -63,9 +76,7 @@ impl Asker {
             },
             url_data: b"/announce".to_vec(),
         };
-        let mut packet = Vec::new();
-        encode_announce(&announce, self.connection, TRANSACTION, &mut packet);
-        self.ask(&packet)
+        self.ask(|id, out| encode_announce(&announce, self.connection, id, out))
     }
 
     fn peers(&self, info_hash: InfoHash, port: u16) -> Vec<SocketAddr> {

@@ -16,12 +16,25 @@ use super::merkle::{self, Hash};
 use super::path::FilePath;
 use super::piece_length::PieceLength;
 use crate::proto::geometry::BLOCK_LENGTH;
+use crate::proto::sha;
 
 /// Bytes in a piece's hash in v1.
 pub(super) const SHA1_LENGTH: usize = 20;
 
 /// What pads are made of, one block of it.
 static ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+
+/// The SHA-1 of each piece (BEP 3): several at once where the processor can, which is up to twice as fast as one by one.
+///
+/// ```
+/// # use sower::proto::metainfo::hash::hash_pieces;
+/// let hashes = hash_pieces(&[b"abc", b"abc", b"abd"]);
+/// assert_eq!(hashes[0][..4], [0xa9, 0x99, 0x3e, 0x36]);
+/// assert!(hashes[1] == hashes[0] && hashes[2] != hashes[0]);
+/// ```
+pub fn hash_pieces(pieces: &[&[u8]]) -> Vec<[u8; SHA1_LENGTH]> {
+    sha::digest_each::<sha::Sha1>(pieces)
+}
 
 /// Hashes files one after another.
 ///
