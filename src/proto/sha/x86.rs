@@ -33,8 +33,8 @@ use super::Block;
 use super::function::{Sha1, Sha256};
 use super::lanes::{Kernel, Kernels};
 
-/// What this processor has for SHA-1. Four messages in turns are faster than eight side by side, and much faster than
-/// two; more than four do not fit into its registers.
+/// What this processor has for SHA-1. In seconds of CPU for a GiB, where one message alone takes 0.77: two in turns 0.44,
+/// three 0.37, four 0.32, and eight side by side 0.40.
 pub(super) fn sha1_kernels() -> Kernels<Sha1> {
     Kernels {
         two: sha1_of_two(),
@@ -43,7 +43,8 @@ pub(super) fn sha1_kernels() -> Kernels<Sha1> {
     }
 }
 
-/// What this processor has for SHA-256. Three messages in turns are no faster than two.
+/// What this processor has for SHA-256. In seconds of CPU for a GiB, where one message alone takes 0.84: two in turns 0.47,
+/// three 0.55, four 0.6 or more.
 pub(super) fn sha256_kernels() -> Kernels<Sha256> {
     Kernels {
         two: sha256_of_two(),
