@@ -28,7 +28,29 @@
 //!
 //! # The protocol alone
 //!
-//! Without default features the library is [`proto`], [`domain`] and [`ambient`]: no runtime, few crates.
+//! Without default features the library is [`proto`], [`domain`] and [`ambient`]: no runtime, few crates. The way through it
+//! begins with bytes and ends with peers:
+//!
+//! | to | begin at | example |
+//! |---|---|---|
+//! | read bencode that a stranger wrote, without a tree and within bounds | [`proto::bencode`] | |
+//! | read a torrent file, v1, v2 or hybrid | [`proto::metainfo::torrent_file`] | `examples/read_torrent.rs` |
+//! | know which bytes of which file a piece is | [`proto::geometry`], [`proto::metainfo::files`] | `examples/read_torrent.rs` |
+//! | make a torrent from bytes as they pass | [`proto::metainfo::hash`], [`proto::metainfo::build`] | `examples/make_torrent.rs` |
+//! | make one from files, and check files against one | `offline`, with the feature of that name | `examples/verify_folder.rs` |
+//! | change trackers or web seeds of a torrent that is out | [`proto::metainfo::edit`] | |
+//! | read and write magnet links | [`proto::metainfo::magnet`] | `examples/walk_magnet.rs` |
+//! | prove hashes of a v2 torrent, or check a proof | [`proto::metainfo::merkle`], [`proto::metainfo::proof`] | |
+//! | speak with a tracker, or be one | [`proto::tracker`], [`domain::swarm`] | |
+//! | speak with peers | [`proto::wire`], [`domain::session`] | |
+//! | answer a web client's range | [`proto::range`] | |
+//!
+//! Two rules hold all the way. Bytes from strangers meet a bound before they cost anything, and the bound is an argument:
+//! [`Limits`](proto::bencode::Limits) for bencode, [`InfoLimits`](proto::metainfo::info::InfoLimits) for torrents. And a type
+//! is a proof: a [`FilePath`](proto::metainfo::path::FilePath) is safe to create, a
+//! [`PieceIndex`](proto::geometry::PieceIndex) exists, an [`Info`](proto::metainfo::info::Info) obeys its BEPs.
+//!
+//! A torrent made from bytes:
 //!
 //! ```
 //! use sower::proto::metainfo::build::InfoOptions;
@@ -51,6 +73,23 @@
 //! assert_eq!(built.info.files.total_length(), 22);
 //! println!("info-hash {}", built.info.hashes.primary());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A torrent read from a stranger's bytes, and refused where it breaks a rule:
+//!
+//! ```
+//! use sower::proto::metainfo::info::{InfoError, InfoLimits};
+//! use sower::proto::metainfo::torrent_file::{TorrentFile, TorrentFileError};
+//!
+//! let good = b"d4:infod6:lengthi3e4:name5:a.txt12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+//! let torrent = TorrentFile::parse(good, &InfoLimits::default())?;
+//! assert_eq!(torrent.info.files.content_length(), 3);
+//!
+//! let bad = b"d4:infod6:lengthi3e4:name5:a.txt12:piece lengthi16384e6:pieces3:abcee";
+//! let refused = TorrentFile::parse(bad, &InfoLimits::default());
+//! let rule = InfoError::PiecesNotWhole { length: 3 };
+//! assert_eq!(refused, Err(TorrentFileError::Info(rule)));
+//! # Ok::<(), TorrentFileError>(())
 //! ```
 //!
 //! # Features
