@@ -161,6 +161,16 @@ pub fn prefix<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Value<'a>, &'a [u
 
 /// Reads `4:` off the head of `4:spam`: the length of the content and of the header itself.
 pub(super) fn byte_string_header(bytes: &[u8]) -> Result<(usize, usize), Rule> {
+    // Nearly all are shorter than a hundred bytes.
+    let digit = |byte: &u8| usize::from(byte & 0x0f);
+    match bytes {
+        [ones @ b'0'..=b'9', b':', ..] => return Ok((digit(ones), 2)),
+        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b':', ..] => {
+            let tens = digit(tens).saturating_mul(10);
+            return Ok((tens.saturating_add(digit(ones)), 3));
+        }
+        _ => {}
+    }
     let mut length = 0_usize;
     for (index, byte) in bytes.iter().enumerate() {
         match byte {
@@ -178,8 +188,18 @@ pub(super) fn byte_string_header(bytes: &[u8]) -> Result<(usize, usize), Rule> {
     Err(Rule::Truncated)
 }
 
+/// Bytes of a positive integer that no 64 bits are too few for, with its `i` and `e`.
+const MAX_SHORT_INTEGER: usize = 18;
+
 /// Reads `i-3e` off the head of the input: how long it is.
 fn integer_length(bytes: &[u8]) -> Result<usize, Rule> {
+    // Nearly all are lengths: positive, without a zero before them, of fewer digits than could overflow.
+    if let Some([b'i', b'1'..=b'9', rest @ ..]) = bytes.get(..MAX_SHORT_INTEGER) {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if rest.get(digits) == Some(&b'e') {
+            return Ok(digits.saturating_add(3));
+        }
+    }
     let end = bytes
         .iter()
         .position(|byte| !matches!(byte, b'i' | b'-' | b'0'..=b'9'))
@@ -222,8 +242,6 @@ enum Open {
         /// Where its keys begin in [`Walk::keys`].
         first_key: usize,
         is_sorted: bool,
-        /// A key was read, and its value has not come yet.
-        awaits_value: bool,
     },
 }
 
@@ -242,6 +260,8 @@ struct Walk<'a, 'l> {
     at: usize,
     elements: usize,
     open: Vec<Open>,
+    /// What comes next is a key, or the end, of the innermost dictionary.
+    awaits_key: bool,
     /// The keys of all open dictionaries, the innermost last.
     keys: Vec<Key<'a>>,
     has_unsorted_keys: bool,
@@ -272,6 +292,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             at: 0,
             elements: 0,
             open: Vec::new(),
+            awaits_key: false,
             keys: Vec::new(),
             has_unsorted_keys: false,
         };
@@ -296,37 +317,34 @@ impl<'a, 'l> Walk<'a, 'l> {
             return self.close();
         }
         self.count_element()?;
-        let awaits_key = matches!(
-            self.open.last(),
-            Some(Open::Dict {
-                awaits_value: false,
-                ..
-            })
-        );
-        if awaits_key {
+        if self.awaits_key {
             if !first.is_ascii_digit() {
                 return Err(Rule::KeyNotBytes.at(self.at));
             }
             return self.key();
         }
-        if let Some(Open::Dict { awaits_value, .. }) = self.open.last_mut() {
-            *awaits_value = false;
-        }
         match first {
-            b'l' => self.begin(Open::List),
-            b'd' => self.begin(Open::Dict {
-                first_key: self.keys.len(),
-                is_sorted: true,
-                awaits_value: false,
-            }),
+            b'l' => return self.begin(Open::List),
+            b'd' => {
+                return self.begin(Open::Dict {
+                    first_key: self.keys.len(),
+                    is_sorted: true,
+                });
+            }
             b'i' => {
                 let length = integer_length(rest).map_err(|rule| rule.at(self.at))?;
                 self.at = self.at.saturating_add(length);
-                Ok(())
             }
-            b'0'..=b'9' => self.byte_string().map(drop),
-            _ => Err(Rule::UnexpectedByte.at(self.at)),
+            b'0'..=b'9' => drop(self.byte_string()?),
+            _ => return Err(Rule::UnexpectedByte.at(self.at)),
         }
+        self.end_value();
+        Ok(())
+    }
+
+    /// Behind a value in a dictionary comes a key.
+    fn end_value(&mut self) {
+        self.awaits_key = matches!(self.open.last(), Some(Open::Dict { .. }));
     }
 
     fn count_element(&mut self) -> Result<(), ScanError> {
@@ -343,6 +361,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             let limit = self.limits.depth;
             return Err(Rule::TooDeep { limit }.at(self.at));
         }
+        self.awaits_key = matches!(container, Open::Dict { .. });
         self.open.push(container);
         self.at = self.at.saturating_add(1);
         Ok(())
@@ -365,10 +384,8 @@ impl<'a, 'l> Walk<'a, 'l> {
         if let Some(Open::Dict {
             first_key,
             is_sorted,
-            awaits_value,
         }) = self.open.last_mut()
         {
-            *awaits_value = true;
             let last = self.keys.get(*first_key..).and_then(<[_]>::last);
             match last.map(|last| last.bytes.cmp(bytes)) {
                 Some(std::cmp::Ordering::Equal) => return Err(Rule::DuplicateKey.at(offset)),
@@ -380,6 +397,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             }
         }
         self.keys.push(Key { bytes, offset });
+        self.awaits_key = false;
         Ok(())
     }
 
@@ -387,13 +405,12 @@ impl<'a, 'l> Walk<'a, 'l> {
         match self.open.pop() {
             None => return Err(Rule::UnexpectedByte.at(self.at)),
             Some(Open::List) => {}
-            Some(Open::Dict {
-                awaits_value: true, ..
-            }) => return Err(Rule::KeyWithoutValue.at(self.at)),
+            Some(Open::Dict { .. }) if !self.awaits_key => {
+                return Err(Rule::KeyWithoutValue.at(self.at));
+            }
             Some(Open::Dict {
                 first_key,
                 is_sorted,
-                ..
             }) => {
                 if !is_sorted {
                     self.has_unsorted_keys = true;
@@ -403,6 +420,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             }
         }
         self.at = self.at.saturating_add(1);
+        self.end_value();
         Ok(())
     }
 

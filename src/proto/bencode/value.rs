@@ -139,7 +139,21 @@ impl<'a> Walk<'a> {
         if self.leave() {
             return None;
         }
-        self.value()?.as_bytes()
+        self.bytes()
+    }
+
+    /// Takes the byte string that comes next; `None`, without a step, if it is none.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+        let (length, header) = byte_string_header(self.rest).ok()?;
+        let (content, behind) = self.rest.get(header..)?.split_at_checked(length)?;
+        self.rest = behind;
+        Some(content)
+    }
+
+    /// The bytes that were passed since the walk was where `earlier` is.
+    pub fn passed_since(&self, earlier: &Self) -> &'a [u8] {
+        let passed = earlier.rest.len().saturating_sub(self.rest.len());
+        earlier.rest.get(..passed).unwrap_or_default()
     }
 
     /// Takes the value that comes next, whole.
@@ -215,7 +229,7 @@ mod tests {
         assert!(!walk.enter_dict() && !walk.enter_list() && !walk.leave());
         assert_eq!(walk.value().unwrap().as_integer(), Some(1));
         assert_eq!(walk.key(), Some(&b"c"[..]));
-        assert!(walk.enter_list() && walk.leave());
+        assert!(walk.bytes().is_none() && walk.enter_list() && walk.leave());
         assert_eq!(walk.key(), None);
         assert_eq!(walk.key(), Some(&b"d"[..]));
         assert_eq!(walk.value().unwrap().as_integer(), Some(2));

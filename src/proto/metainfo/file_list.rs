@@ -2,7 +2,7 @@
 
 use super::files::{File, FileKind};
 use super::info::{InfoError, InfoLimits};
-use super::path::FilePath;
+use super::path::{FilePath, Joined, PathError};
 use crate::proto::bencode::Value;
 use crate::proto::bencode::value::Walk;
 
@@ -34,9 +34,20 @@ impl PathBudget {
     }
 }
 
-/// Reads the list at `files`. Symbolic links are passed over; pads get a name of our own, for nobody writes them.
-pub(super) fn read(list: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
-    let mut walk = list.walk();
+/// Takes the list at `files`, which comes next in a walk, whether it is sound or not.
+pub(super) fn take(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
+    let mut inside = walk.clone();
+    let files = read(&mut inside, limits);
+    if files.is_ok() {
+        *walk = inside;
+    } else {
+        walk.value();
+    }
+    files
+}
+
+/// Symbolic links are passed over; pads get a name of our own, for nobody writes them.
+fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
     if !walk.enter_list() {
         return Err(InfoError::WrongType {
             field: "files",
@@ -45,9 +56,10 @@ pub(super) fn read(list: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, In
     }
     let mut budget = PathBudget::new(limits);
     let (mut content, mut pads) = (0_usize, 0_usize);
+    let mut room = Joined::default();
     let mut files = Vec::new();
     while !walk.leave() {
-        let Some(file) = Entry::take(&mut walk)?.read()? else {
+        let Some(file) = Entry::take(walk)?.read(&mut room)? else {
             continue;
         };
         let count = match file.kind {
@@ -113,7 +125,7 @@ pub(super) fn check_symlink(target: Option<Value<'_>>) -> Result<(), InfoError> 
 }
 
 /// How `BitComet` called its pads before BEP 47, and calls them still.
-const UNMARKED_PAD: &str = "_____padding_file_";
+const UNMARKED_PAD: &[u8] = b"_____padding_file_";
 
 /// The fields of an entry that mean something to us, found in one walk.
 #[derive(Default)]
@@ -148,8 +160,8 @@ impl<'a> Entry<'a> {
         Ok(entry)
     }
 
-    /// The file; `None` for a symbolic link.
-    fn read(&self) -> Result<Option<File>, InfoError> {
+    /// The file; `None` for a symbolic link. `room` is where its path is put together.
+    fn read(&self, room: &mut Joined) -> Result<Option<File>, InfoError> {
         if has_letter(self.attr, b'p') {
             return pad(read_length(self.length)?).map(Some);
         }
@@ -159,8 +171,11 @@ impl<'a> Entry<'a> {
             return check_symlink(self.symlink_path).map(|()| None);
         }
         let length = read_length(self.length)?;
-        let path = self.read_path()?;
-        if path.file_name().starts_with(UNMARKED_PAD) {
+        // Old torrents hold `path` in the publisher's local encoding, and its UTF-8 beside it.
+        let path = self.path_utf8.or(self.path);
+        let path = path.ok_or(InfoError::Missing { field: "path" })?;
+        let (path, is_pad) = read_path(path, room)?;
+        if is_pad {
             return pad(length).map(Some);
         }
         Ok(Some(File {
@@ -171,26 +186,39 @@ impl<'a> Entry<'a> {
             pieces_root: None,
         }))
     }
+}
 
-    fn read_path(&self) -> Result<FilePath, InfoError> {
-        let field = "path";
-        // Old torrents hold `path` in the publisher's local encoding, and its UTF-8 beside it.
-        let path = self
-            .path_utf8
-            .or(self.path)
-            .ok_or(InfoError::Missing { field })?;
-        let components = path
-            .list()
-            .filter(|components| components.clone().all(|one| one.as_bytes().is_some()))
-            .ok_or(InfoError::WrongType {
-                field,
-                expected: "a list of byte strings",
-            })?;
-        FilePath::from_components(
-            components.map(|one| String::from_utf8_lossy(one.as_bytes().unwrap_or_default())),
-        )
-        .map_err(|source| InfoError::Path { field, source })
+/// The path, and whether its last name is that of a pad.
+fn read_path(path: Value<'_>, room: &mut Joined) -> Result<(FilePath, bool), InfoError> {
+    let field = "path";
+    let wrong = InfoError::WrongType {
+        field,
+        expected: "a list of byte strings",
+    };
+    let unsafe_name = |source| InfoError::Path { field, source };
+    let mut walk = path.walk();
+    if !walk.enter_list() {
+        return Err(wrong);
     }
+    let mut is_pad = false;
+    room.clear();
+    while !walk.leave() {
+        let Some(component) = walk.bytes() else {
+            return Err(wrong);
+        };
+        is_pad = component.starts_with(UNMARKED_PAD);
+        room.push(component).map_err(unsafe_name)?;
+    }
+    let path = room.check().unwrap_or_else(|| in_another_encoding(path));
+    Ok((path.map_err(unsafe_name)?, is_pad))
+}
+
+/// What can be read of a path that is no UTF-8.
+fn in_another_encoding(path: Value<'_>) -> Result<FilePath, PathError> {
+    let components = path.list().into_iter().flatten();
+    FilePath::from_components(
+        components.map(|one| String::from_utf8_lossy(one.as_bytes().unwrap_or_default())),
+    )
 }
 
 /// Whether an `attr` field has the letter (BEP 47).

@@ -6,12 +6,25 @@ use super::info::{InfoError, InfoLimits};
 use super::merkle::{HASH_LENGTH, Hash};
 use super::path::{FilePath, MAX_DEPTH, PathError};
 use crate::proto::bencode::Value;
+use crate::proto::bencode::value::Walk;
 
-/// Reads the dictionary at `file tree`: its files in the order of the tree. Symbolic links are passed over.
-pub(super) fn read(tree: Value<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
+/// Takes the dictionary at `file tree`, which comes next in a walk, whether it is sound or not: its files in the order of
+/// the tree.
+pub(super) fn take(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
+    let mut inside = walk.clone();
+    let files = read(&mut inside, limits);
+    if files.is_ok() {
+        *walk = inside;
+    } else {
+        walk.value();
+    }
+    files
+}
+
+/// Symbolic links are passed over.
+fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
     let mut files = Vec::new();
     let mut budget = PathBudget::new(limits);
-    let mut walk = tree.walk();
     // The names that lead to where the walk is.
     let mut path: Vec<&str> = Vec::new();
     // The last key of each dictionary that the walk is in.

@@ -11,6 +11,7 @@ use super::path::{FilePath, PathError, check_component, check_distinct};
 use super::{file_list, file_tree};
 use crate::proto::bencode::Value;
 use crate::proto::bencode::scan::{self, Limits, Rule, ScanError};
+use crate::proto::bencode::value::Walk;
 use crate::proto::geometry::{BLOCK_LENGTH, Geometry, PieceIndex};
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
 
@@ -212,6 +213,10 @@ impl Info {
     ///
     /// # Errors
     /// [`InfoError`], naming the field and the rule.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the dictionary keeps the bytes, which what was read of them still borrows"
+    )]
     pub fn parse_within(raw: Bytes, limits: &InfoLimits) -> Result<Self, InfoError> {
         let scanned = scan::lenient(&raw, &limits.scan).map_err(InfoError::Bencode)?;
         if scanned.has_trailing_newline {
@@ -220,21 +225,25 @@ impl Info {
                 rule: Rule::TrailingBytes,
             }));
         }
-        Self::of_scanned(raw, limits)
+        let fields = Fields::take(&mut scanned.root.walk(), limits)?;
+        Self::of_fields(raw.clone(), fields, limits)
     }
 
-    /// Reads an `info` dictionary that is one value, which the scanner found sound.
-    pub(super) fn of_scanned(raw: Bytes, limits: &InfoLimits) -> Result<Self, InfoError> {
-        let fields = Fields::of(Value::of_scanned(&raw))?;
+    /// Puts together what was read of an `info` dictionary, whose bytes are `raw`.
+    pub(super) fn of_fields(
+        raw: Bytes,
+        mut fields: Fields<'_>,
+        limits: &InfoLimits,
+    ) -> Result<Self, InfoError> {
         let format = fields.format()?;
         let piece_length = fields.piece_length(format, limits)?;
         let name = fields.name(format)?;
         let (name, layout, files) = match format {
-            Format::V1 => fields.v1_files(name, limits)?,
-            Format::V2 => fields.v2_files(name, piece_length, limits)?,
+            Format::V1 => fields.v1_files(name)?,
+            Format::V2 => fields.v2_files(name, piece_length)?,
             Format::Hybrid => {
-                let (name, layout, files) = fields.v1_files(name, limits)?;
-                let files = join_halves(files, fields.tree_files(limits)?)?;
+                let (name, layout, files) = fields.v1_files(name)?;
+                let files = join_halves(files, fields.tree_files()?)?;
                 (name, layout, files)
             }
         };
@@ -290,10 +299,13 @@ impl Info {
 }
 
 /// The fields of an `info` dictionary that mean something to us, found in one walk.
+///
+/// The files are nearly all of its bytes. So they are read in passing, and what is wrong with them counts only if the
+/// format has them.
 #[derive(Default)]
-struct Fields<'a> {
-    file_tree: Option<Value<'a>>,
-    files: Option<Value<'a>>,
+pub(super) struct Fields<'a> {
+    file_tree: Option<Result<Vec<File>, InfoError>>,
+    files: Option<Result<Vec<File>, InfoError>>,
     length: Option<Value<'a>>,
     meta_version: Option<Value<'a>>,
     name: Option<Value<'a>>,
@@ -305,13 +317,22 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn of(root: Value<'a>) -> Result<Self, InfoError> {
-        let entries = root.dict().ok_or(InfoError::NotADictionary)?;
+    /// Takes the dictionary that comes next in a walk.
+    pub(super) fn take(walk: &mut Walk<'a>, limits: &InfoLimits) -> Result<Self, InfoError> {
+        if !walk.enter_dict() {
+            return Err(InfoError::NotADictionary);
+        }
         let mut fields = Self::default();
-        for (key, value) in entries {
+        while let Some(key) = walk.key() {
             let field = match key {
-                b"file tree" => &mut fields.file_tree,
-                b"files" => &mut fields.files,
+                b"file tree" => {
+                    fields.file_tree = Some(file_tree::take(walk, limits));
+                    continue;
+                }
+                b"files" => {
+                    fields.files = Some(file_list::take(walk, limits));
+                    continue;
+                }
                 b"length" => &mut fields.length,
                 b"meta version" => &mut fields.meta_version,
                 b"name" => &mut fields.name,
@@ -320,9 +341,9 @@ impl<'a> Fields<'a> {
                 b"pieces" => &mut fields.pieces,
                 b"private" => &mut fields.private,
                 b"source" => &mut fields.source,
-                _ => continue,
+                _ => &mut None,
             };
-            *field = Some(value);
+            *field = walk.value();
         }
         Ok(fields)
     }
@@ -389,13 +410,13 @@ impl<'a> Fields<'a> {
         Ok(name)
     }
 
-    fn v1_files(&self, name: String, limits: &InfoLimits) -> Result<Listing, InfoError> {
-        match (self.length, self.files) {
+    fn v1_files(&mut self, name: String) -> Result<Listing, InfoError> {
+        match (self.length, self.files.take()) {
             (Some(_), Some(_)) => Err(InfoError::WrongType {
                 field: "files",
                 expected: "absent where there is a `length`",
             }),
-            (None, Some(files)) => Ok((name, Layout::Folder, file_list::read(files, limits)?)),
+            (None, Some(files)) => Ok((name, Layout::Folder, files?)),
             (length, None) => {
                 let only = File {
                     path: FilePath::from_components([&name]).map_err(|source| InfoError::Path {
@@ -412,13 +433,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn v2_files(
-        &self,
-        name: String,
-        piece_length: NonZeroU32,
-        limits: &InfoLimits,
-    ) -> Result<Listing, InfoError> {
-        let files = self.tree_files(limits)?;
+    fn v2_files(&mut self, name: String, piece_length: NonZeroU32) -> Result<Listing, InfoError> {
+        let files = self.tree_files()?;
         // BEP 52, "interpreting paths": one file at the root of the tree is the whole torrent, whatever `name` says.
         let (name, layout) = match files.as_slice() {
             [only] if only.path.is_bare() => (only.path.file_name().to_owned(), Layout::SingleFile),
@@ -428,9 +444,9 @@ impl<'a> Fields<'a> {
         Ok((name, layout, files))
     }
 
-    fn tree_files(&self, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
+    fn tree_files(&mut self) -> Result<Vec<File>, InfoError> {
         let field = "file tree";
-        file_tree::read(self.file_tree.ok_or(InfoError::Missing { field })?, limits)
+        self.file_tree.take().ok_or(InfoError::Missing { field })?
     }
 
     fn v1_pieces(&self, geometry: &Geometry) -> Result<&'a [u8], InfoError> {

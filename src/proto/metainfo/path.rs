@@ -88,30 +88,12 @@ impl FilePath {
     pub fn from_components<S: AsRef<str>>(
         components: impl IntoIterator<Item = S>,
     ) -> Result<Self, PathError> {
-        let mut path = String::new();
-        let mut depth = 0_usize;
+        let mut path = Joined::default();
         for component in components {
-            let component = component.as_ref();
-            depth = depth.saturating_add(1);
-            if depth > MAX_DEPTH {
-                return Err(PathError::TooDeep { limit: MAX_DEPTH });
-            }
-            check_component(component)?;
-            if depth > 1 {
-                path.push('/');
-            }
-            path.push_str(component);
+            path.push(component.as_ref().as_bytes())?;
         }
-        if depth == 0 {
-            return Err(PathError::Empty);
-        }
-        if path.len() > MAX_PATH_LENGTH {
-            return Err(PathError::TooLong {
-                length: path.len(),
-                limit: MAX_PATH_LENGTH,
-            });
-        }
-        Ok(Self(path.into_boxed_str()))
+        // The bytes are those of texts.
+        path.check().unwrap_or(Err(PathError::Empty))
     }
 
     /// Checks a path written with `/` between its components (an upload's file name).
@@ -170,33 +152,111 @@ impl fmt::Display for FilePath {
     }
 }
 
+/// A path that is put together from components, in room that serves the next path too.
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    path: Vec<u8>,
+    depth: usize,
+}
+
+impl Joined {
+    /// Forgets the path, and keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.path.clear();
+        self.depth = 0;
+    }
+
+    pub(super) fn push(&mut self, component: &[u8]) -> Result<(), PathError> {
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > MAX_DEPTH {
+            return Err(PathError::TooDeep { limit: MAX_DEPTH });
+        }
+        check_shape(component)?;
+        if self.depth > 1 {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(component);
+        Ok(())
+    }
+
+    /// The path, if it is safe; `None` where it is no UTF-8.
+    pub(super) fn check(&self) -> Option<Result<FilePath, PathError>> {
+        let path = std::str::from_utf8(&self.path).ok()?;
+        Some(self.check_text(path).map(|()| FilePath(path.into())))
+    }
+
+    fn check_text(&self, path: &str) -> Result<(), PathError> {
+        let separators = self.depth.checked_sub(1).ok_or(PathError::Empty)?;
+        if has_forbidden(path, separators) {
+            let is_bad = |component: &&str| has_forbidden(component, 0);
+            let bad = path.split('/').find(is_bad).unwrap_or(path);
+            return Err(PathError::ForbiddenCharacter(bad.to_owned()));
+        }
+        if path.len() > MAX_PATH_LENGTH {
+            return Err(PathError::TooLong {
+                length: path.len(),
+                limit: MAX_PATH_LENGTH,
+            });
+        }
+        Ok(())
+    }
+}
+
 /// Checks one component by itself: a torrent's `name`, or one step of a path.
 ///
 /// # Errors
 /// [`PathError`], but for the two variants that concern several files.
 pub fn check_component(name: &str) -> Result<(), PathError> {
-    if name.is_empty() {
-        return Err(PathError::Empty);
+    check_shape(name.as_bytes())?;
+    if has_forbidden(name, 0) {
+        return Err(PathError::ForbiddenCharacter(name.to_owned()));
     }
+    Ok(())
+}
+
+/// Whether a control character or a backslash is in a path, or other than so many slashes.
+///
+/// Every byte is looked at, so that the machine looks at many at once.
+fn has_forbidden(path: &str, slashes: usize) -> bool {
+    let (mut bad, mut found) = (0_u8, 0_u16);
+    for byte in path.bytes() {
+        bad |= u8::from(byte.is_ascii_control()) | u8::from(byte == b'\\');
+        // No path is long enough for this to begin anew.
+        found = found.wrapping_add(u16::from(byte == b'/'));
+    }
+    bad != 0
+        || usize::from(found) != slashes
+        || (!path.is_ascii() && path.chars().any(char::is_control))
+}
+
+/// All that [`check_component`] checks but the single characters.
+fn check_shape(name: &[u8]) -> Result<(), PathError> {
+    let text = || String::from_utf8_lossy(name).into_owned();
     if name.len() > MAX_COMPONENT_LENGTH {
         return Err(PathError::TooLong {
             length: name.len(),
             limit: MAX_COMPONENT_LENGTH,
         });
     }
-    if name == "." || name == ".." {
-        return Err(PathError::Dots(name.to_owned()));
+    match name {
+        [] => Err(PathError::Empty),
+        b"." | b".." => Err(PathError::Dots(text())),
+        [letter, b':', ..] if letter.is_ascii_alphabetic() => Err(PathError::Reserved(text())),
+        // How every device's name begins.
+        [
+            b'a' | b'c' | b'l' | b'n' | b'p' | b'A' | b'C' | b'L' | b'N' | b'P',
+            ..,
+        ] if is_device(name) => Err(PathError::Reserved(text())),
+        _ => Ok(()),
     }
-    if name
-        .chars()
-        .any(|c| matches!(c, '/' | '\\') || c.is_control())
-    {
-        return Err(PathError::ForbiddenCharacter(name.to_owned()));
-    }
-    if has_drive_letter(name) || is_device(name) {
-        return Err(PathError::Reserved(name.to_owned()));
-    }
-    Ok(())
+}
+
+fn is_device(name: &[u8]) -> bool {
+    let stem = name.split(|byte| *byte == b'.').next().unwrap_or(name);
+    let stem = stem.trim_ascii_end();
+    RESERVED
+        .iter()
+        .any(|device| device.as_bytes().eq_ignore_ascii_case(stem))
 }
 
 /// Checks that no two paths are one file on systems that fold case or normal form, and that no file is also a folder.
@@ -212,7 +272,7 @@ where
         return Ok(());
     }
     // The folded paths one behind another, and where each ends: a string for each would weigh more than the paths do.
-    let mut folded = String::new();
+    let mut folded = Vec::new();
     let mut places = Vec::new();
     for path in paths {
         let begin = folded.len();
@@ -229,7 +289,7 @@ where
             if below.is_empty() {
                 return Err(PathError::Collision { first, second });
             }
-            if below.starts_with(FOLDED_SEPARATOR) {
+            if below.first() == Some(&FOLDED_SEPARATOR) {
                 return Err(PathError::FileIsFolder {
                     file: first,
                     other: second,
@@ -241,51 +301,49 @@ where
 }
 
 /// Whether the paths stand in an order in which neighbours show that they are distinct, as those of most torrents do.
-fn is_ascending<'a>(paths: impl Iterator<Item = &'a FilePath>) -> bool {
-    let (mut last, mut next) = (String::new(), String::new());
-    for path in paths {
-        next.clear();
-        fold(path, &mut next);
-        let is_below = next
-            .strip_prefix(&last)
-            .is_some_and(|below| below.starts_with(FOLDED_SEPARATOR));
-        if next <= last || is_below {
-            return false;
-        }
-        std::mem::swap(&mut last, &mut next);
+fn is_ascending<'a>(mut paths: impl Iterator<Item = &'a FilePath>) -> bool {
+    let Some(mut last) = paths.next() else {
+        return true;
+    };
+    paths.all(|path| {
+        let is_above = last.0.is_ascii() && path.0.is_ascii() && is_below(&last.0, &path.0);
+        last = path;
+        is_above
+    })
+}
+
+/// Whether one ASCII path, folded, sorts before another that does not lie in a folder of its name.
+fn is_below(first: &str, second: &str) -> bool {
+    let differ = |(a, b): (u8, u8)| (a != b).then_some((a, b));
+    match first.bytes().zip(second.bytes()).find_map(differ) {
+        Some((a, b)) => fold_byte(a) < fold_byte(b),
+        // One begins with the other.
+        None => second
+            .as_bytes()
+            .get(first.len())
+            .is_some_and(|next| *next != b'/'),
     }
-    true
 }
 
 /// Stands between the components of a folded path. It sorts before all that a name may hold: then what lies in a folder
 /// stands right behind a file of the folder's name, and one look at neighbours finds every conflict.
-const FOLDED_SEPARATOR: char = '\0';
+const FOLDED_SEPARATOR: u8 = 0;
 
 /// Appends what case-folding, normalising file systems take for the same path.
-fn fold(path: &FilePath, out: &mut String) {
-    let separated = |c| if c == '/' { FOLDED_SEPARATOR } else { c };
+fn fold(path: &FilePath, out: &mut Vec<u8>) {
     if path.0.is_ascii() {
-        out.extend(path.0.chars().map(|c| separated(c.to_ascii_lowercase())));
+        out.extend(path.0.bytes().map(fold_byte));
     } else {
-        out.extend(
-            path.0
-                .nfc()
-                .flat_map(char::to_lowercase)
-                .nfc()
-                .map(separated),
-        );
+        let folded: String = path.0.nfc().flat_map(char::to_lowercase).nfc().collect();
+        out.extend(folded.bytes().map(fold_byte));
     }
 }
 
-fn has_drive_letter(name: &str) -> bool {
-    matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
-}
-
-fn is_device(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name).trim_end();
-    RESERVED
-        .iter()
-        .any(|device| device.eq_ignore_ascii_case(stem))
+const fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'/' => FOLDED_SEPARATOR,
+        other => other.to_ascii_lowercase(),
+    }
 }
 
 #[cfg(test)]
@@ -388,6 +446,32 @@ mod tests {
                 ),
                 "{pair:?}"
             );
+        }
+    }
+
+    #[test]
+    fn no_order_of_the_paths_hides_a_conflict() {
+        let names = ["A", "a!", "a/b", "b", "B/c", "ä", "Ä", "c", "c/d/e", "C/d"];
+        let folded = |path: &FilePath| {
+            let mut out = Vec::new();
+            fold(path, &mut out);
+            out
+        };
+        let lies_in = |folder: &[u8], path: &[u8]| {
+            let below = path.strip_prefix(folder);
+            below.is_some_and(|below| below.first() == Some(&FOLDED_SEPARATOR))
+        };
+        for first in names {
+            for second in names {
+                let pair = paths(&[first, second]);
+                let (a, b) = (folded(&pair[0]), folded(&pair[1]));
+                let conflicts = a == b || lies_in(&a, &b) || lies_in(&b, &a);
+                assert_eq!(
+                    check_distinct(&pair).is_err(),
+                    conflicts,
+                    "{first} {second}"
+                );
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 
-use super::info::{Info, InfoError, InfoLimits};
+use super::info::{self, Info, InfoError, InfoLimits};
 use super::merkle::{Hash, root_of_layer};
 use super::path::FilePath;
 use super::url::Purpose;
@@ -84,9 +84,9 @@ impl TorrentFile {
     /// [`TorrentFileError`] where the bytes, the `info` dictionary or the piece layers break a rule.
     pub fn parse_shared(bytes: &Bytes, limits: &InfoLimits) -> Result<Self, TorrentFileError> {
         let scanned = scan::lenient(bytes, &limits.scan).map_err(TorrentFileError::Bencode)?;
-        let fields = Fields::of(scanned.root);
-        let raw = fields.info.ok_or(TorrentFileError::NoInfo)?.raw();
-        let info = Info::of_scanned(bytes.slice_ref(raw), limits)?;
+        let mut fields = Fields::of(scanned.root, limits);
+        let (raw, info) = fields.info.take().ok_or(TorrentFileError::NoInfo)?;
+        let info = Info::of_fields(bytes.slice_ref(raw), info?, limits)?;
         let mut warnings = Vec::new();
         let piece_layers = read_layers(&info, fields.piece_layers, bytes, &mut warnings)?;
         if scanned.has_trailing_newline {
@@ -229,17 +229,31 @@ struct Fields<'a> {
     comment: Option<Value<'a>>,
     created_by: Option<Value<'a>>,
     creation_date: Option<Value<'a>>,
-    info: Option<Value<'a>>,
+    /// Its bytes, and what is in it.
+    info: Option<(&'a [u8], Result<info::Fields<'a>, InfoError>)>,
     nodes: Option<Value<'a>>,
     piece_layers: Option<Value<'a>>,
     url_list: Option<Value<'a>>,
 }
 
 impl<'a> Fields<'a> {
-    fn of(root: Value<'a>) -> Self {
+    fn of(root: Value<'a>, limits: &InfoLimits) -> Self {
         let mut fields = Self::default();
-        for (key, value) in root.dict().into_iter().flatten() {
+        let mut walk = root.walk();
+        if !walk.enter_dict() {
+            return fields;
+        }
+        while let Some(key) = walk.key() {
             let field = match key {
+                b"info" => {
+                    let before = walk.clone();
+                    let info = info::Fields::take(&mut walk, limits);
+                    if info.is_err() {
+                        walk.value();
+                    }
+                    fields.info = Some((walk.passed_since(&before), info));
+                    continue;
+                }
                 b"announce" => &mut fields.announce,
                 b"announce-list" => &mut fields.announce_list,
                 // Old torrents hold `comment` in the publisher's local encoding, and its UTF-8 beside it. The latter sorts
@@ -247,13 +261,12 @@ impl<'a> Fields<'a> {
                 b"comment" | b"comment.utf-8" => &mut fields.comment,
                 b"created by" => &mut fields.created_by,
                 b"creation date" => &mut fields.creation_date,
-                b"info" => &mut fields.info,
                 b"nodes" => &mut fields.nodes,
                 b"piece layers" => &mut fields.piece_layers,
                 b"url-list" => &mut fields.url_list,
-                _ => continue,
+                _ => &mut None,
             };
-            *field = Some(value);
+            *field = walk.value();
         }
         fields
     }
