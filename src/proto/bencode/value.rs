@@ -156,6 +156,22 @@ impl<'a> Walk<'a> {
         earlier.rest.get(..passed).unwrap_or_default()
     }
 
+    /// Reads the value that comes next step by step. Where that fails the value is passed over whole, so that the walk
+    /// goes on behind it.
+    ///
+    /// # Errors
+    /// Whatever `read` fails with.
+    pub fn attempt<T, E>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let mut inside = self.clone();
+        let outcome = read(&mut inside);
+        if outcome.is_ok() {
+            *self = inside;
+        } else {
+            self.value();
+        }
+        outcome
+    }
+
     /// Takes the value that comes next, whole.
     pub fn value(&mut self) -> Option<Value<'a>> {
         let mut list = List { rest: self.rest };

@@ -36,14 +36,7 @@ impl PathBudget {
 
 /// Takes the list at `files`, which comes next in a walk, whether it is sound or not.
 pub(super) fn take(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
-    let mut inside = walk.clone();
-    let files = read(&mut inside, limits);
-    if files.is_ok() {
-        *walk = inside;
-    } else {
-        walk.value();
-    }
-    files
+    walk.attempt(|inside| read(inside, limits))
 }
 
 /// Symbolic links are passed over; pads get a name of our own, for nobody writes them.

@@ -11,14 +11,7 @@ use crate::proto::bencode::value::Walk;
 /// Takes the dictionary at `file tree`, which comes next in a walk, whether it is sound or not: its files in the order of
 /// the tree.
 pub(super) fn take(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
-    let mut inside = walk.clone();
-    let files = read(&mut inside, limits);
-    if files.is_ok() {
-        *walk = inside;
-    } else {
-        walk.value();
-    }
-    files
+    walk.attempt(|inside| read(inside, limits))
 }
 
 /// Symbolic links are passed over.
