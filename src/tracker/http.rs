@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
+use super::asker::{Asker, Door};
 use super::service::Tracker;
 use crate::proto::tracker::announce::Failure;
 use crate::proto::tracker::http::{answer, query};
@@ -32,9 +33,10 @@ pub fn answer(
         return Some(wrong_method());
     }
     let query = query.unwrap_or_default().as_bytes();
+    let asker = Asker::new(source, Door::Http);
     let answered = match path {
-        "/announce" => announce(tracker, query, source, now),
-        _ => scrape(tracker, query),
+        "/announce" => announce(tracker, query, &asker, now),
+        _ => scrape(tracker, query, &asker),
     };
     let body = answered.unwrap_or_else(|failure| answer::encode_failure(&failure));
     Some(plain(StatusCode::OK, body.into()))
@@ -43,17 +45,17 @@ pub fn answer(
 fn announce(
     tracker: &Tracker,
     query: &[u8],
-    source: IpAddr,
+    asker: &Asker,
     now: Instant,
 ) -> Result<Vec<u8>, Failure> {
     let (request, format) = query::decode_announce(query)?;
-    let answered = tracker.announce(&request, source, now)?;
+    let answered = tracker.announce(&request, asker, now)?;
     Ok(answer::encode_announce(&answered, format))
 }
 
-fn scrape(tracker: &Tracker, query: &[u8]) -> Result<Vec<u8>, Failure> {
+fn scrape(tracker: &Tracker, query: &[u8], asker: &Asker) -> Result<Vec<u8>, Failure> {
     let request = query::decode_scrape(query)?;
-    Ok(answer::encode_scrape(&tracker.scrape(&request)))
+    Ok(answer::encode_scrape(&tracker.scrape(&request, asker)))
 }
 
 impl From<query::QueryError> for Failure {

@@ -3,11 +3,13 @@
 //! [`service`] decides, whatever the transport; [`http`] and [`udp`] are transports: decode, ask the service, encode, and
 //! nothing else. All of it is synchronous and in memory.
 
+pub mod asker;
 mod connection_id;
 pub mod http;
 pub mod service;
 pub mod udp;
 
+pub use asker::{Asker, Door};
 pub use service::{EmbeddedSeed, Options, SwarmCounts, Tracker};
 pub use udp::UdpTracker;
 

@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::asker::Asker;
 use crate::catalog::Catalog;
 use crate::domain::publication::PublicationId;
 use crate::domain::swarm::crowd::Crowd;
@@ -171,17 +172,17 @@ impl Tracker {
             .unwrap_or_else(PoisonError::into_inner) = seed;
     }
 
-    /// Answers an announce that came from `source`.
+    /// Answers an announce.
     ///
     /// # Errors
     /// [`Failure`] where the torrent is not published here or the address is active in too many.
     pub fn announce(
         &self,
         request: &AnnounceRequest,
-        source: IpAddr,
+        asker: &Asker,
         now: Instant,
     ) -> Result<AnnounceAnswer, Failure> {
-        let source = source.to_canonical();
+        let source = asker.ip;
         let id = self.catalog.find(&request.info_hash).ok_or_else(|| {
             Failure::new(
                 "This tracker does not know this torrent. Ask its publisher, or try again later if it is new.",
@@ -232,7 +233,7 @@ impl Tracker {
     }
 
     /// Answers a scrape. Torrents that are not published here are left out.
-    pub fn scrape(&self, request: &ScrapeRequest) -> ScrapeAnswer {
+    pub fn scrape(&self, request: &ScrapeRequest, _asker: &Asker) -> ScrapeAnswer {
         let known = request.info_hashes.iter().filter_map(|info_hash| {
             let id = self.catalog.find(info_hash)?;
             Some((*info_hash, self.numbers(id)))
@@ -386,6 +387,7 @@ mod tests {
     use std::num::NonZeroU16;
     use std::time::Duration;
 
+    use super::super::asker::Door;
     use super::super::tests::{Fixture, START};
     use super::*;
     use crate::proto::id::InfoHash;
@@ -406,6 +408,10 @@ mod tests {
         }
     }
 
+    fn asker(n: u16) -> Asker {
+        Asker::new(source(n), Door::Http)
+    }
+
     fn source(n: u16) -> IpAddr {
         let [high, low] = n.to_be_bytes();
         Ipv4Addr::new(198, 51, high, low).into()
@@ -413,7 +419,7 @@ mod tests {
 
     impl Fixture {
         fn announce(&self, n: u16, request: &AnnounceRequest) -> AnnounceAnswer {
-            self.tracker.announce(request, source(n), *START).unwrap()
+            self.tracker.announce(request, &asker(n), *START).unwrap()
         }
 
         fn numbers(&self) -> (u32, u32, u64) {
@@ -429,9 +435,10 @@ mod tests {
         let answer = t.announce(2, &request(2, t.v2));
         assert_eq!(answer.incomplete, Some(2));
         assert_eq!(answer.peers.len(), 2, "the seed and the other peer");
-        let scraped = t.tracker.scrape(&ScrapeRequest {
+        let both = ScrapeRequest {
             info_hashes: vec![t.v1, t.v2],
-        });
+        };
+        let scraped = t.tracker.scrape(&both, &asker(1));
         assert!(
             scraped
                 .files
@@ -563,7 +570,7 @@ mod tests {
         for n in 0..100 {
             let now = *START + Duration::from_secs(n.into());
             let request = request(n, t.v1);
-            t.tracker.announce(&request, source(n), now).unwrap();
+            t.tracker.announce(&request, &asker(n), now).unwrap();
             assert!(t.tracker.peers() <= 32);
             assert_eq!(t.tracker.peers(), t.tracker.shard(t.id).len());
         }
@@ -584,7 +591,7 @@ mod tests {
             ..Options::default()
         };
         let t = Fixture::new(options).await;
-        let refused = t.tracker.announce(&request(1, t.v1), source(1), *START);
+        let refused = t.tracker.announce(&request(1, t.v1), &asker(1), *START);
         let reason = refused.unwrap_err().reason;
         assert!(reason.contains("stop some of them"), "{reason}");
         assert_eq!(t.tracker.peers(), 0);

@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
+use super::asker::{Asker, Door};
 use super::connection_id::ConnectionIds;
 use super::service::Tracker;
 use crate::ambient;
@@ -134,9 +135,10 @@ impl Answers {
         if !self.ids.holds(head.connection, source, uptime) {
             return;
         }
+        let asker = Asker::new(source, Door::Udp);
         let answered = match head.action {
-            Action::Announce => self.announce(packet, head, source, now, out),
-            _ => self.scrape(packet, head, out),
+            Action::Announce => self.announce(packet, head, &asker, now, out),
+            _ => self.scrape(packet, head, &asker, out),
         };
         if let Err(failure) = answered {
             encode_failure(&failure, head.transaction, out);
@@ -147,19 +149,25 @@ impl Answers {
         &self,
         packet: &[u8],
         head: RequestHead,
-        source: IpAddr,
+        asker: &Asker,
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let announce = decode_announce(packet)?;
-        let answer = self.tracker.announce(&announce.request, source, now)?;
-        encode_announced(&answer, Family::of(source), head.transaction, out);
+        let answer = self.tracker.announce(&announce.request, asker, now)?;
+        encode_announced(&answer, Family::of(asker.ip), head.transaction, out);
         Ok(())
     }
 
-    fn scrape(&self, packet: &[u8], head: RequestHead, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn scrape(
+        &self,
+        packet: &[u8],
+        head: RequestHead,
+        asker: &Asker,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let request = decode_scrape(packet)?;
-        let answer = self.tracker.scrape(&request);
+        let answer = self.tracker.scrape(&request, asker);
         encode_scraped(&request, &answer, head.transaction, out);
         Ok(())
     }
