@@ -5,17 +5,23 @@
 //! the database is closed.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
+
+mod advertised;
+mod housekeeping;
+
+use advertised::Advertised;
+use housekeeping::Housekeeper;
 
 use crate::ambient;
 use crate::catalog::Catalog;
@@ -33,12 +39,6 @@ use crate::store::lock::DataDirLock;
 use crate::store::sqlite::SqliteStore;
 use crate::tracker::{EmbeddedSeed, Tracker, UdpTracker};
 use crate::web;
-
-/// How often totals are written down and stale peers forgotten.
-const HOUSEKEEPING: Duration = Duration::from_mins(1);
-
-/// How often the advertised host is looked up anew: the addresses behind a name change.
-const LOOK_UP_AGAIN: Duration = Duration::from_mins(10);
 
 /// How often another port is picked where one is free for connections and not for packets.
 const PICKS: u32 = 16;
@@ -94,7 +94,7 @@ pub struct App {
     setup_link: Option<String>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
-    catalog: Catalog,
+    housekeeper: Housekeeper,
     ingest: Ingest,
     database: SqliteStore,
     _lock: DataDirLock,
@@ -189,6 +189,15 @@ impl App {
             write_timeout: Duration::from_secs(config.web.write_timeout),
         };
 
+        let housekeeper = Housekeeper {
+            catalog,
+            tracker: Arc::clone(&tracker),
+            data_dir: config.data_dir.0.clone(),
+            peer_id,
+            advertised: Arc::new(advertised),
+        };
+        housekeeper.take_up().await;
+
         let tasks = TaskTracker::new();
         let services = House {
             site,
@@ -198,13 +207,7 @@ impl App {
         ports.let_in(&services, &tracker, &config.door, &tasks, &shutdown)?;
         let rounds = shutdown.clone();
         tasks.spawn(async move { engine.run(rounds).await });
-        tasks.spawn(keep_house(
-            catalog.clone(),
-            tracker,
-            peer_id,
-            advertised,
-            shutdown.clone(),
-        ));
+        tasks.spawn(housekeeper.clone().run(shutdown.clone()));
         tasks.close();
         Ok(Self {
             listen,
@@ -212,7 +215,7 @@ impl App {
             setup_link,
             tasks,
             shutdown,
-            catalog,
+            housekeeper,
             ingest,
             database,
             _lock: lock,
@@ -247,9 +250,7 @@ impl App {
         if timeout(DRAIN, self.ingest.finished()).await.is_err() {
             tracing::warn!("an upload is cut off; the next start removes what it left");
         }
-        if let Err(error) = self.catalog.write_tallies().await {
-            tracing::error!(%error, "the last totals could not be written down");
-        }
+        self.housekeeper.finish().await;
         self.database.close().await;
     }
 }
@@ -390,113 +391,5 @@ impl Services for House {
         self.engine
             .serve(stream, BytesMut::new(), source, &self.shutdown)
             .await;
-    }
-}
-
-/// Writes totals down, forgets stale peers, and follows the advertised host.
-async fn keep_house(
-    catalog: Catalog,
-    tracker: Arc<Tracker>,
-    peer_id: PeerId,
-    advertised: Advertised,
-    shutdown: CancellationToken,
-) {
-    let mut housekeeping = interval(HOUSEKEEPING);
-    let mut look_up = interval(LOOK_UP_AGAIN);
-    housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    look_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick of an interval comes at once, and the host has just been looked up.
-    look_up.tick().await;
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = housekeeping.tick() => {
-                tracker.sweep(ambient::now());
-                if let Err(error) = catalog.write_tallies().await {
-                    tracing::warn!(%error, "totals could not be written down; they are kept for the next time");
-                }
-            }
-            _ = look_up.tick() => tracker.embed(EmbeddedSeed { peer_id, addresses: advertised.look_up().await }),
-        }
-    }
-}
-
-/// Where the tracker says that this server's own seed is.
-struct Advertised {
-    host: String,
-    port: u16,
-}
-
-impl Advertised {
-    /// From `peer.advertise` (`host`, `host:port` or an address), else the host of the public address and the peers' port.
-    fn new(configured: &str, public_url: &Url, peer_port: u16) -> Self {
-        if let Ok(address) = configured.parse::<SocketAddr>() {
-            return Self {
-                host: address.ip().to_string(),
-                port: address.port(),
-            };
-        }
-        if let Ok(ip) = configured.parse::<IpAddr>() {
-            return Self {
-                host: ip.to_string(),
-                port: peer_port,
-            };
-        }
-        if configured.is_empty() {
-            let host = public_url.host_str().unwrap_or("localhost");
-            return Self {
-                host: host.trim_matches(['[', ']']).to_owned(),
-                port: peer_port,
-            };
-        }
-        let with_port = configured
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        let (host, port) = with_port.unwrap_or((configured, peer_port));
-        Self {
-            host: host.to_owned(),
-            port,
-        }
-    }
-
-    /// Every address of the host. None, with a warning, where it cannot be looked up: the seed is then found by web seed and magnet only.
-    async fn look_up(&self) -> Vec<SocketAddr> {
-        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
-            Ok(addresses) => addresses.collect(),
-            Err(error) => {
-                tracing::warn!(host = self.host, %error, "the host of this server's own seed has no address; set peer.advertise");
-                Vec::new()
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn advertised(configured: &str) -> (String, u16) {
-        let url = Url::parse("https://files.example.org").unwrap();
-        let advertised = Advertised::new(configured, &url, 8080);
-        (advertised.host, advertised.port)
-    }
-
-    #[test]
-    fn the_seed_is_advertised_where_the_configuration_says() {
-        assert_eq!(advertised(""), ("files.example.org".to_owned(), 8080));
-        assert_eq!(
-            advertised("seed.example.org"),
-            ("seed.example.org".to_owned(), 8080)
-        );
-        assert_eq!(
-            advertised("seed.example.org:6881"),
-            ("seed.example.org".to_owned(), 6881)
-        );
-        assert_eq!(advertised("192.0.2.7"), ("192.0.2.7".to_owned(), 8080));
-        assert_eq!(
-            advertised("[2001:db8::7]:6881"),
-            ("2001:db8::7".to_owned(), 6881)
-        );
-        assert_eq!(advertised("2001:db8::7"), ("2001:db8::7".to_owned(), 8080));
     }
 }

@@ -10,13 +10,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use moka::future::Cache;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::history::{Day, Hour, SwarmSize};
 use crate::domain::publication::{Publication, PublicationId};
 use crate::domain::tally::{Counts, Tally};
 use crate::domain::torrent::{Conditions, Torrent};
-use crate::proto::id::{InfoHash, InfoHashes};
+use crate::proto::id::InfoHash;
 use crate::proto::metainfo::info::Info;
 use crate::store::StoreError;
-use crate::store::publications::{PublicationStore, StoredMetainfo};
+use crate::store::publications::{IndexEntry, PublicationStore, StoredMetainfo};
 
 /// How much of the catalogue is kept in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +25,31 @@ use crate::store::publications::{PublicationStore, StoredMetainfo};
 pub struct Options {
     /// Bytes of torrents (raw `info` and piece layers) to keep ready, at most.
     pub cache_bytes: u64,
+    /// Days for which the sizes of swarms are kept hour by hour.
+    pub history_hourly_days: u32,
+    /// Days for which they are kept day by day.
+    pub history_daily_days: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             cache_bytes: 64 * 1024 * 1024,
+            history_hourly_days: 7,
+            history_daily_days: 730,
         }
     }
+}
+
+/// A line of the resident index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The publication.
+    pub id: PublicationId,
+    /// The name that stands for its torrent where one is enough.
+    pub primary: InfoHash,
+    /// Bytes of content.
+    pub total_length: u64,
 }
 
 /// The published torrents, by info-hash and by id. Cheap to clone: all clones are one catalogue.
@@ -39,10 +57,11 @@ impl Default for Options {
 pub struct Catalog {
     store: Arc<dyn PublicationStore>,
     /// Written by `publish`, read by every announce and handshake; never held over an await.
-    index: Arc<RwLock<HashMap<InfoHash, PublicationId>>>,
+    index: Arc<RwLock<HashMap<InfoHash, Listed>>>,
     torrents: Cache<PublicationId, Arc<Torrent>>,
     /// One for each publication that gave anything; entered on first use, never held over an await.
     tallies: Arc<RwLock<HashMap<PublicationId, Arc<Tally>>>>,
+    options: Options,
 }
 
 impl Catalog {
@@ -56,7 +75,7 @@ impl Catalog {
     ) -> Result<Self, StoreError> {
         let mut index = HashMap::new();
         for entry in store.index().await? {
-            index.extend(entry.info_hashes.wire().map(|hash| (hash, entry.id)));
+            index.extend(lines(entry));
         }
         let torrents = Cache::builder()
             .max_capacity(options.cache_bytes)
@@ -80,11 +99,17 @@ impl Catalog {
             index: Arc::new(RwLock::new(index)),
             torrents,
             tallies: Arc::new(RwLock::new(tallies)),
+            options: options.clone(),
         })
     }
 
     /// The publication that a torrent carries, by any of its names on the wire. Memory only: made for every announce.
     pub fn find(&self, info_hash: &InfoHash) -> Option<PublicationId> {
+        self.listed(info_hash).map(|listed| listed.id)
+    }
+
+    /// What the tracker knows of a publication, by any of its torrent's names on the wire. Memory only.
+    pub fn listed(&self, info_hash: &InfoHash) -> Option<Listed> {
         self.index
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -121,7 +146,12 @@ impl Catalog {
         metainfo: &StoredMetainfo,
     ) -> Result<(), StoreError> {
         self.store.insert(publication, metainfo).await?;
-        self.enter(publication.id, &publication.info_hashes);
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.extend(lines(IndexEntry {
+            id: publication.id,
+            info_hashes: publication.info_hashes,
+            total_length: publication.total_length,
+        }));
         Ok(())
     }
 
@@ -144,11 +174,11 @@ impl Catalog {
         )
     }
 
-    /// Writes down what the totals have gained since the last time. Called once a minute and at the end.
+    /// Writes down what the totals have gained since the last time, as gains of `day`. Called once a minute and at the end.
     ///
     /// # Errors
     /// [`StoreError`] where the store fails; then the gains are kept for the next time.
-    pub async fn write_tallies(&self) -> Result<(), StoreError> {
+    pub async fn write_tallies(&self, day: Day) -> Result<(), StoreError> {
         let gains: Vec<(PublicationId, Counts, Arc<Tally>)> = {
             let tallies = self.tallies.read().unwrap_or_else(PoisonError::into_inner);
             let gains = tallies
@@ -162,22 +192,46 @@ impl Catalog {
         if batch.is_empty() {
             return Ok(());
         }
-        self.store.add_counts(&batch).await?;
+        self.store.add_counts(&batch, day).await?;
         for (_, counts, tally) in &gains {
             tally.mark_written(*counts);
         }
         Ok(())
     }
 
+    /// Notes how swarms are in `hour`, and drops what is too old for a chart. Called every few minutes.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn note_swarms(
+        &self,
+        sizes: &[(PublicationId, SwarmSize)],
+        hour: Hour,
+    ) -> Result<(), StoreError> {
+        if !sizes.is_empty() {
+            self.store.note_swarms(sizes, hour).await?;
+        }
+        let hours = i64::from(self.options.history_hourly_days) * 24;
+        let first_hour = Hour(hour.0.saturating_sub(hours));
+        let days = i64::from(self.options.history_daily_days);
+        let first_day = Day(Day::of(hour.start()).0.saturating_sub(days));
+        self.store.forget_before(first_hour, first_day).await
+    }
+
     /// The store behind the catalogue, for what pages show.
     pub fn store(&self) -> &dyn PublicationStore {
         &*self.store
     }
+}
 
-    fn enter(&self, id: PublicationId, info_hashes: &InfoHashes) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.extend(info_hashes.wire().map(|hash| (hash, id)));
-    }
+/// The lines of the resident index for one publication.
+fn lines(entry: IndexEntry) -> impl Iterator<Item = (InfoHash, Listed)> {
+    let listed = Listed {
+        id: entry.id,
+        primary: entry.info_hashes.primary(),
+        total_length: entry.total_length,
+    };
+    entry.info_hashes.wire().map(move |hash| (hash, listed))
 }
 
 /// Puts a stored torrent together, and checks that torrent and publication speak of the same files.

@@ -22,6 +22,9 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 /// How every environment variable of ours begins.
 const PREFIX: &str = "SOWER_";
 
+/// Seconds in a day: for longer no peer is waited for.
+const MAX_SILENCE: u64 = 24 * 60 * 60;
+
 /// Variables that begin like keys but are read by commands.
 const NOT_KEYS: [&str; 3] = ["SOWER_CONFIG", "SOWER_TO", "SOWER_TOKEN"];
 
@@ -305,6 +308,26 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
                 address,
                 "write an address with a port, such as [::]:6881",
             );
+        }
+    }
+    let tracker = &config.tracker;
+    for (key, seconds, usable) in [
+        (
+            "tracker.interval",
+            u64::from(tracker.interval),
+            10..=MAX_SILENCE,
+        ),
+        ("tracker.grace", u64::from(tracker.grace), 0..=MAX_SILENCE),
+        (
+            "tracker.save_interval",
+            tracker.save_interval,
+            1..=MAX_SILENCE,
+        ),
+    ] {
+        if !usable.contains(&seconds) {
+            let (least, most) = usable.into_inner();
+            let range = format!("write seconds from {least} to {most}");
+            return refuse(key, &seconds.to_string(), &range);
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod addresses;
 pub mod choker;
+pub mod history;
 pub mod picker;
 pub mod pipeline;
 pub mod publication;

@@ -16,28 +16,19 @@ use rand::Rng;
 use crate::proto::id::PeerId;
 use crate::proto::tracker::announce::{AnnounceRequest, Event, Peer, ScrapeCounts};
 use crowd::Crowd;
-use members::{Admission, Members, Role};
+use entry::{Mark, Moment, Share};
+use members::{Admission, Members, Role, nth_longest};
 
 pub mod crowd;
+mod entry;
 mod members;
+mod saved;
+
+pub use saved::Damaged;
 
 /// A point in time: whole seconds since the tracker started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Uptime(u32);
-
-impl Uptime {
-    /// So much earlier, but not before the start.
-    #[must_use]
-    pub const fn before(self, seconds: u32) -> Self {
-        Self(self.0.saturating_sub(seconds))
-    }
-
-    /// The time that the `n` oldest of `times` are not after; `None` where there are no times or `n` is zero.
-    pub fn nth_oldest(mut times: Vec<Self>, n: usize) -> Option<Self> {
-        let last = n.min(times.len()).checked_sub(1)?;
-        Some(*times.select_nth_unstable(last).1)
-    }
-}
 
 impl From<Duration> for Uptime {
     fn from(since_start: Duration) -> Self {
@@ -56,6 +47,29 @@ pub struct Limits {
     pub swarms_per_network: u32,
 }
 
+/// What an announce is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The time of the announce.
+    pub now: Uptime,
+    /// How much a swarm may hold.
+    pub limits: &'a Limits,
+    /// Who is in how many swarms.
+    pub crowd: &'a Crowd,
+    /// Bytes of the torrent's content, where they are known.
+    pub length: Option<u64>,
+}
+
+/// What an announce told that is worth counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// A download finished that was not counted yet.
+    pub is_finished: bool,
+    /// Bytes of content that came to the peer since its announce before, as far as what it lacks tells: an estimate, never more
+    /// than the torrent's length.
+    pub delivered: u64,
+}
+
 /// An address is in as many swarms as it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many torrents are active at this address; stop some of them")]
@@ -69,7 +83,7 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// Takes in what a peer at `source` says of itself; answers whether a download finished that was not counted yet.
+    /// Takes in what a peer at `source` says of itself; answers what there is to count.
     ///
     /// # Errors
     /// [`TooManySwarms`] where a new peer is at an address that is in too many; then nothing changes.
@@ -77,33 +91,46 @@ impl Swarm {
         &mut self,
         request: &AnnounceRequest,
         source: IpAddr,
-        now: Uptime,
-        limits: &Limits,
-        crowd: &Crowd,
-    ) -> Result<bool, TooManySwarms> {
+        terms: &Terms<'_>,
+    ) -> Result<Progress, TooManySwarms> {
+        let source = source.to_canonical();
         if request.event == Event::Stopped {
-            match source.to_canonical() {
-                IpAddr::V4(ip) => self.v4.leave(ip, request.port, crowd),
-                IpAddr::V6(ip) => self.v6.leave(ip, request.port, crowd),
+            match source {
+                IpAddr::V4(ip) => self.v4.leave(ip, request.port, terms),
+                IpAddr::V6(ip) => self.v6.leave(ip, request.port, terms),
             }
-            return Ok(false);
+            return Ok(Progress::default());
         }
         let role = role(request);
+        let lacks = match (role, request.left, terms.length) {
+            (Role::Seed, ..) => Share::of(0, 1),
+            (_, Some(left), Some(length)) => Share::of(left, length),
+            _ => Share::UNKNOWN,
+        };
+        let mut mark = Mark::of(request.peer_id).lacking(lacks);
         let is_completed = request.event == Event::Completed && role == Role::Seed;
         // A peer may announce over both families, and again from another port: its id tells that it was counted.
         let was_counted = is_completed && self.has_completed(request.peer_id);
+        if is_completed {
+            mark = mark.completed();
+        }
         let admission = Admission {
             port: request.port,
             id: request.peer_id,
             role,
-            now,
-            has_completed: is_completed,
+            mark,
         };
-        let previous = match source.to_canonical() {
-            IpAddr::V4(ip) => self.v4.admit(ip, &admission, limits, crowd)?,
-            IpAddr::V6(ip) => self.v6.admit(ip, &admission, limits, crowd)?,
+        let previous = match source {
+            IpAddr::V4(ip) => self.v4.admit(ip, &admission, terms)?,
+            IpAddr::V6(ip) => self.v6.admit(ip, &admission, terms)?,
         };
-        Ok(is_completed && !was_counted && previous != Some(Role::Seed))
+        let was_seed = previous.is_some_and(|it| it.role == Role::Seed);
+        Ok(Progress {
+            is_finished: is_completed && !was_counted && !was_seed,
+            delivered: previous.map_or(0, |it| {
+                it.mark.lacks().decrease(lacks, terms.length.unwrap_or(0))
+            }),
+        })
     }
 
     /// Hands out up to `wanted` peers to the peer at `source`, chosen at random, at the end of `peers`.
@@ -118,7 +145,7 @@ impl Swarm {
         let source = source.to_canonical();
         let asker = Asker {
             address: SocketAddr::new(source, request.port.get()),
-            id: request.peer_id,
+            mark: Mark::of(request.peer_id),
             is_public: is_public(source),
         };
         let full = peers.len().saturating_add(wanted);
@@ -152,21 +179,41 @@ impl Swarm {
         self.len() == 0
     }
 
-    /// Drops the peers that were last heard of before `deadline`, and memory that is no longer used.
-    pub fn expire(&mut self, deadline: Uptime, crowd: &Crowd) {
-        self.v4.expire(deadline, crowd);
-        self.v6.expire(deadline, crowd);
+    /// Drops the peers that were silent for longer than `lifetime` seconds, and memory that is no longer used.
+    pub fn expire(&mut self, now: Uptime, lifetime: u32, crowd: &Crowd) {
+        let lifetime = Moment::lasting(lifetime);
+        self.v4.expire(now.into(), lifetime, crowd);
+        self.v6.expire(now.into(), lifetime, crowd);
     }
 
-    /// When each peer was last heard of, in no order.
-    pub fn last_seen(&self) -> impl Iterator<Item = Uptime> {
-        self.v4.last_seen().chain(self.v6.last_seen())
+    /// Drops the `share`th part of the peers of `swarms`, at least one where there is any: those that were silent for longest.
+    /// Answers how many.
+    pub fn drop_oldest<'a>(
+        swarms: impl Iterator<Item = &'a mut Self>,
+        share: usize,
+        now: Uptime,
+        crowd: &Crowd,
+    ) -> usize {
+        let now = now.into();
+        let mut swarms: Vec<_> = swarms.collect();
+        let silences: Vec<_> = swarms.iter().flat_map(|it| it.silences(now)).collect();
+        let quota = (silences.len() / share.max(1)).max(1);
+        let Some(silence) = nth_longest(silences, quota) else {
+            return 0;
+        };
+        let mut dropped = 0;
+        // Those silent for longer go first; among equals it does not matter.
+        for silence in [silence.saturating_add(1), silence] {
+            for swarm in &mut swarms {
+                dropped += swarm.v4.evict(now, silence, quota - dropped, crowd);
+                dropped += swarm.v6.evict(now, silence, quota - dropped, crowd);
+            }
+        }
+        dropped
     }
 
-    /// Drops up to `quota` peers that were last heard of at `latest` or before; answers how many.
-    pub fn evict(&mut self, latest: Uptime, quota: usize, crowd: &Crowd) -> usize {
-        let evicted = self.v4.evict(latest, quota, crowd);
-        evicted.saturating_add(self.v6.evict(latest, quota.saturating_sub(evicted), crowd))
+    fn silences(&self, now: Moment) -> impl Iterator<Item = u16> {
+        self.v4.silences(now).chain(self.v6.silences(now))
     }
 
     fn has_completed(&self, id: PeerId) -> bool {
@@ -177,16 +224,16 @@ impl Swarm {
 /// A peer that asks for others.
 struct Asker {
     address: SocketAddr,
-    id: PeerId,
+    mark: Mark,
     is_public: bool,
 }
 
 impl Asker {
     /// Whether a peer is of use: another one, at an address that the asker can reach.
-    fn can_use(&self, peer: &Peer) -> bool {
-        peer.address != self.address
-            && peer.id != Some(self.id)
-            && (!self.is_public || is_public(peer.address.ip()))
+    fn can_use(&self, address: SocketAddr, mark: Mark) -> bool {
+        address != self.address
+            && !mark.is_same_peer(self.mark)
+            && (!self.is_public || is_public(address.ip()))
     }
 }
 
@@ -229,6 +276,8 @@ mod tests {
         swarms_per_network: 2,
     };
 
+    const LENGTH: u64 = 1_000_000;
+
     fn request(n: u16, left: Option<u64>, event: Event) -> AnnounceRequest {
         let mut id = *b"-SW0100-............";
         id[18..].copy_from_slice(&n.to_be_bytes());
@@ -263,9 +312,17 @@ mod tests {
 
     impl Fixture {
         fn announce(&mut self, request: &AnnounceRequest, source: IpAddr) -> bool {
-            self.swarm
-                .announce(request, source, self.now, &LIMITS, &self.crowd)
-                .unwrap()
+            self.progress(request, source).is_finished
+        }
+
+        fn progress(&mut self, request: &AnnounceRequest, source: IpAddr) -> Progress {
+            let terms = Terms {
+                now: self.now,
+                limits: &LIMITS,
+                crowd: &self.crowd,
+                length: Some(LENGTH),
+            };
+            self.swarm.announce(request, source, &terms).unwrap()
         }
 
         fn enter(&mut self, n: u16, left: u64, source: IpAddr) {
@@ -431,30 +488,58 @@ mod tests {
         t.enter(1, 5, v4(1));
         t.now = Duration::from_secs(100).into();
         t.enter(2, 5, v6(2));
-        t.swarm.expire(t.now.before(99), &t.crowd);
+        t.swarm.expire(t.now, 100, &t.crowd);
+        assert_eq!(t.swarm.len(), 2, "not yet");
+        t.swarm.expire(t.now, 80, &t.crowd);
         assert_eq!(t.swarm.len(), 1);
-        t.swarm.expire(t.now, &t.crowd);
+        t.swarm.expire(t.now, 0, &t.crowd);
         assert_eq!(t.swarm.len(), 1, "just heard of");
+    }
+
+    #[test]
+    fn what_came_to_a_peer_is_the_decrease_of_what_it_lacks() {
+        let mut t = Fixture::default();
+        let mut delivered =
+            |left: Option<u64>, event| t.progress(&request(1, left, event), v4(1)).delivered;
+        assert_eq!(delivered(Some(1 << 60), Event::Started), 0, "made up");
+        assert_eq!(delivered(Some(LENGTH), Event::None), 0);
+        assert_eq!(delivered(Some(LENGTH / 2), Event::None), LENGTH / 2);
+        assert_eq!(delivered(Some(LENGTH), Event::None), 0, "it lost some");
+        assert_eq!(delivered(None, Event::None), 0);
+        assert_eq!(delivered(Some(LENGTH), Event::None), 0);
+        assert_eq!(delivered(Some(0), Event::Completed), LENGTH);
+        assert_eq!(delivered(Some(0), Event::None), 0);
+        // Another client at the address says nothing of what came to the first.
+        assert_eq!(
+            t.progress(&request(1, Some(LENGTH), Event::None), v4(1))
+                .delivered,
+            0
+        );
+        assert_eq!(
+            t.progress(&request(2, Some(0), Event::None), v4(1))
+                .delivered,
+            0
+        );
     }
 
     #[test]
     fn an_address_may_be_in_so_many_swarms() {
         let crowd = Crowd::default();
         let mut swarms: [Swarm; 3] = Default::default();
-        let now = Uptime::default();
+        let terms = Terms {
+            now: Uptime::default(),
+            limits: &LIMITS,
+            crowd: &crowd,
+            length: None,
+        };
         let started = request(1, Some(5), Event::Started);
-        let results = swarms
+        let entered = swarms
             .each_mut()
-            .map(|swarm| swarm.announce(&started, v6(1), now, &LIMITS, &crowd));
-        assert_eq!(results, [Ok(false), Ok(false), Err(TooManySwarms)]);
+            .map(|swarm| swarm.announce(&started, v6(1), &terms).is_ok());
+        assert_eq!(entered, [true, true, false]);
         let stopped = request(1, Some(5), Event::Stopped);
-        swarms[0]
-            .announce(&stopped, v6(1), now, &LIMITS, &crowd)
-            .unwrap();
-        assert_eq!(
-            swarms[2].announce(&started, v6(1), now, &LIMITS, &crowd),
-            Ok(false)
-        );
+        swarms[0].announce(&stopped, v6(1), &terms).unwrap();
+        assert!(swarms[2].announce(&started, v6(1), &terms).is_ok());
     }
 
     /// Ten of a hundred peers, 20,000 times: everybody is drawn 2,000 times give or take chance.

@@ -14,9 +14,18 @@ pub struct Counts {
     pub web_seed_bytes: u64,
     /// Bytes of content sent to people over HTTP.
     pub file_bytes: u64,
+    /// Bytes of content that came to peers from anywhere, as their announces tell: an estimate, of those that announce here.
+    pub delivered_bytes: u64,
 }
 
 impl Counts {
+    /// Bytes that this server did not have to send because peers gave to each other: what came to peers, less what BitTorrent
+    /// clients had from here.
+    pub const fn saved_bytes(&self) -> u64 {
+        let origin = self.peer_bytes.saturating_add(self.web_seed_bytes);
+        self.delivered_bytes.saturating_sub(origin)
+    }
+
     /// How much more each total is than in `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
@@ -25,6 +34,7 @@ impl Counts {
             peer_bytes: self.peer_bytes.saturating_sub(earlier.peer_bytes),
             web_seed_bytes: self.web_seed_bytes.saturating_sub(earlier.web_seed_bytes),
             file_bytes: self.file_bytes.saturating_sub(earlier.file_bytes),
+            delivered_bytes: self.delivered_bytes.saturating_sub(earlier.delivered_bytes),
         }
     }
 }
@@ -36,6 +46,7 @@ pub struct Tally {
     peer_bytes: AtomicU64,
     web_seed_bytes: AtomicU64,
     file_bytes: AtomicU64,
+    delivered_bytes: AtomicU64,
     /// What is written down already. Only the flusher locks it.
     written: Mutex<Counts>,
 }
@@ -48,6 +59,7 @@ impl Tally {
             peer_bytes: counts.peer_bytes.into(),
             web_seed_bytes: counts.web_seed_bytes.into(),
             file_bytes: counts.file_bytes.into(),
+            delivered_bytes: counts.delivered_bytes.into(),
             written: Mutex::new(counts),
         }
     }
@@ -72,6 +84,11 @@ impl Tally {
         self.file_bytes.fetch_add(bytes, Relaxed);
     }
 
+    /// Bytes of content came to a peer from anywhere.
+    pub fn add_delivered_bytes(&self, bytes: u64) {
+        self.delivered_bytes.fetch_add(bytes, Relaxed);
+    }
+
     /// The totals as they are now.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -79,6 +96,7 @@ impl Tally {
             peer_bytes: self.peer_bytes.load(Relaxed),
             web_seed_bytes: self.web_seed_bytes.load(Relaxed),
             file_bytes: self.file_bytes.load(Relaxed),
+            delivered_bytes: self.delivered_bytes.load(Relaxed),
         }
     }
 
@@ -95,6 +113,9 @@ impl Tally {
         written.peer_bytes = written.peer_bytes.saturating_add(counts.peer_bytes);
         written.web_seed_bytes = written.web_seed_bytes.saturating_add(counts.web_seed_bytes);
         written.file_bytes = written.file_bytes.saturating_add(counts.file_bytes);
+        written.delivered_bytes = written
+            .delivered_bytes
+            .saturating_add(counts.delivered_bytes);
     }
 }
 

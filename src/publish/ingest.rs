@@ -448,11 +448,12 @@ mod tests {
 
     use super::*;
     use crate::catalog;
+    use crate::domain::history::{Day, History, Hour, SwarmSize};
     use crate::domain::tally::Counts;
     use crate::proto::metainfo::info::Layout;
     use crate::publish::{Swept, sweep};
     use crate::store::files::{self, FileStore};
-    use crate::store::publications::{IndexEntry, Page, PageQuery, PublicationStore};
+    use crate::store::publications::{HistoryStore, IndexEntry, Page, PageQuery, PublicationStore};
     use crate::store::sqlite::{self, SqliteStore};
 
     /// Names and bytes.
@@ -789,12 +790,39 @@ mod tests {
             self.0.index().await
         }
 
-        async fn add_counts(&self, batch: &[(PublicationId, Counts)]) -> Result<(), StoreError> {
-            self.0.add_counts(batch).await
-        }
-
         async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
             self.0.counts().await
+        }
+    }
+
+    #[async_trait]
+    impl HistoryStore for Failing {
+        async fn add_counts(
+            &self,
+            batch: &[(PublicationId, Counts)],
+            day: Day,
+        ) -> Result<(), StoreError> {
+            self.0.add_counts(batch, day).await
+        }
+
+        async fn note_swarms(
+            &self,
+            batch: &[(PublicationId, SwarmSize)],
+            hour: Hour,
+        ) -> Result<(), StoreError> {
+            self.0.note_swarms(batch, hour).await
+        }
+
+        async fn forget_before(&self, hour: Hour, day: Day) -> Result<(), StoreError> {
+            self.0.forget_before(hour, day).await
+        }
+
+        async fn history(&self, id: PublicationId) -> Result<History, StoreError> {
+            self.0.history(id).await
+        }
+
+        async fn counts_since(&self, day: Day) -> Result<Counts, StoreError> {
+            self.0.counts_since(day).await
         }
     }
 

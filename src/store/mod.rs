@@ -11,6 +11,7 @@ pub mod files;
 pub mod folder;
 pub mod lock;
 pub mod publications;
+pub mod snapshot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

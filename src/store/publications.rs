@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::StoreError;
+use crate::domain::history::{Day, History, Hour, SwarmSize};
 use crate::domain::publication::{Publication, PublicationId};
 use crate::domain::tally::Counts;
 use crate::proto::id::InfoHashes;
@@ -24,6 +25,8 @@ pub struct IndexEntry {
     pub id: PublicationId,
     /// Its torrent's info-hashes.
     pub info_hashes: InfoHashes,
+    /// Bytes of content.
+    pub total_length: u64,
 }
 
 /// Publications on one page of the catalogue, at most.
@@ -71,7 +74,7 @@ pub struct PublicationSummary {
 
 /// Keeps publications and their torrents.
 #[async_trait]
-pub trait PublicationStore: Send + Sync {
+pub trait PublicationStore: HistoryStore {
     /// Keeps a publication, its files and its torrent, in one transaction.
     ///
     /// # Errors
@@ -94,9 +97,34 @@ pub trait PublicationStore: Send + Sync {
     /// Every publication's id and info-hashes: what the resident index is made of at start.
     async fn index(&self) -> Result<Vec<IndexEntry>, StoreError>;
 
-    /// Adds to publications' totals, in one transaction. Ids that are not there are passed over.
-    async fn add_counts(&self, batch: &[(PublicationId, Counts)]) -> Result<(), StoreError>;
-
     /// The totals of every publication that has any.
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError>;
+}
+
+/// Keeps what publications gave, and how their swarms were.
+#[async_trait]
+pub trait HistoryStore: Send + Sync {
+    /// Adds to publications' totals and to those of `day`, in one transaction. Ids that are not there are passed over.
+    async fn add_counts(
+        &self,
+        batch: &[(PublicationId, Counts)],
+        day: Day,
+    ) -> Result<(), StoreError>;
+
+    /// Notes how swarms are in `hour`: of several notes within an hour or a day, the most counts. Ids that are not there are
+    /// passed over.
+    async fn note_swarms(
+        &self,
+        batch: &[(PublicationId, SwarmSize)],
+        hour: Hour,
+    ) -> Result<(), StoreError>;
+
+    /// Drops what lies before: hours before `hour`, days before `day`.
+    async fn forget_before(&self, hour: Hour, day: Day) -> Result<(), StoreError>;
+
+    /// The past of a publication's swarm.
+    async fn history(&self, id: PublicationId) -> Result<History, StoreError>;
+
+    /// What all publications together gave since `day` began.
+    async fn counts_since(&self, day: Day) -> Result<Counts, StoreError>;
 }

@@ -6,6 +6,7 @@
 pub mod asker;
 mod connection_id;
 pub mod http;
+mod saved;
 pub mod service;
 pub mod udp;
 
@@ -18,6 +19,7 @@ pub use udp::UdpTracker;
 mod tests {
     //! A tracker with one published hybrid torrent, for the tests of its parts.
 
+    use std::num::NonZeroU16;
     use std::sync::{Arc, LazyLock};
     use std::time::Instant;
 
@@ -30,6 +32,7 @@ mod tests {
     use crate::domain::publication::PublicationId;
     use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
     use crate::proto::metainfo::info::Format;
+    use crate::proto::tracker::announce::{AnnounceRequest, Event};
     use crate::store::conformance::example;
     use crate::store::sqlite::{self, SqliteStore};
 
@@ -76,6 +79,23 @@ mod tests {
                 v2: v2.truncated(),
                 _folder: folder,
             }
+        }
+    }
+
+    /// What a peer says that began just now and lacks five bytes.
+    pub(super) fn request(n: u16, info_hash: InfoHash) -> AnnounceRequest {
+        let mut id = *b"-TR3000-............";
+        id[18..].copy_from_slice(&n.to_be_bytes());
+        AnnounceRequest {
+            info_hash,
+            peer_id: id.into(),
+            port: NonZeroU16::new(51413).unwrap(),
+            uploaded: 0,
+            downloaded: 0,
+            left: Some(5),
+            event: Event::Started,
+            numwant: None,
+            key: None,
         }
     }
 

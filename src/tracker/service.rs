@@ -1,7 +1,7 @@
 //! Announces and scrapes, answered from memory.
 //!
 //! The swarms are spread over shards, each behind a mutex of its own that is held for microseconds and never over an
-//! await. A swarm belongs to a publication, so both info-hashes of a hybrid torrent (BEP 52) are one swarm. The server's own
+//! await. A swarm is kept under one name, so both info-hashes of a hybrid torrent (BEP 52) are one swarm. The server's own
 //! seed is in every answer without ever announcing. Only published torrents are tracked.
 
 use std::collections::HashMap;
@@ -9,19 +9,20 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::asker::Asker;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Listed};
+use crate::domain::history::SwarmSize;
 use crate::domain::publication::PublicationId;
 use crate::domain::swarm::crowd::Crowd;
-use crate::domain::swarm::{Limits, Swarm, Uptime};
+use crate::domain::swarm::{Limits, Swarm, Terms, Uptime};
 use crate::domain::tally::Tally;
-use crate::proto::id::PeerId;
+use crate::proto::id::{InfoHash, InfoHashes, PeerId};
 use crate::proto::tracker::announce::{
     AnnounceAnswer, AnnounceRequest, Event, Failure, Peer, Retry, ScrapeAnswer, ScrapeCounts,
     ScrapeRequest,
@@ -57,6 +58,8 @@ pub struct Options {
     pub torrents_per_address: u32,
     /// Peers of all torrents, at most; the oldest make room.
     pub peers: usize,
+    /// Seconds between two savings of all swarms to the data directory, from where a restart takes them up.
+    pub save_interval: u64,
 }
 
 impl Default for Options {
@@ -72,6 +75,7 @@ impl Default for Options {
             peers_per_address: 128,
             torrents_per_address: 20_000,
             peers: 2_000_000,
+            save_interval: 5 * 60,
         }
     }
 }
@@ -83,7 +87,7 @@ impl Options {
     }
 
     /// Seconds of silence after which a peer is gone.
-    const fn lifetime(&self) -> u32 {
+    pub(super) const fn lifetime(&self) -> u32 {
         self.interval
             .saturating_add(self.jitter())
             .saturating_add(self.grace)
@@ -112,28 +116,29 @@ pub struct SwarmCounts {
 
 /// The tracker of everything in the catalogue. Shared by all transports.
 pub struct Tracker {
-    catalog: Catalog,
-    options: Options,
+    pub(super) catalog: Catalog,
+    pub(super) options: Options,
     /// When it started, as the clock of its swarms.
     start: Instant,
     /// Written by the app when the server's addresses are known or change.
     embedded: RwLock<EmbeddedSeed>,
-    shards: Box<[Mutex<Shard>]>,
+    pub(super) shards: Box<[Mutex<Shard>]>,
     shard_keys: RandomState,
-    crowd: Crowd,
+    pub(super) crowd: Crowd,
     /// Peers in all shards together. Written under the lock of the shard that changed.
-    peers: AtomicUsize,
+    pub(super) peers: AtomicUsize,
 }
 
-/// The swarms of some publications.
-struct Shard {
-    swarms: HashMap<PublicationId, Tracked>,
+/// Some of the swarms, each under the name that stands for its torrent.
+pub(super) struct Shard {
+    pub(super) swarms: HashMap<InfoHash, Tracked>,
     rng: StdRng,
 }
 
 /// A swarm and where its finished downloads are counted.
-struct Tracked {
-    swarm: Swarm,
+pub(super) struct Tracked {
+    pub(super) swarm: Swarm,
+    listed: Listed,
     tally: Arc<Tally>,
 }
 
@@ -183,42 +188,43 @@ impl Tracker {
         now: Instant,
     ) -> Result<AnnounceAnswer, Failure> {
         let source = asker.ip;
-        let id = self.catalog.find(&request.info_hash).ok_or_else(|| {
+        let listed = self.catalog.listed(&request.info_hash).ok_or_else(|| {
             Failure::new(
                 "This tracker does not know this torrent. Ask its publisher, or try again later if it is new.",
             )
             .retry(Retry::InMinutes(RETRY_UNKNOWN))
         })?;
         let mut peers = self.embedded_for(request, source);
-        let mut guard = self.shard(id);
+        let mut guard = self.shard(&listed.primary);
         let shard = &mut *guard;
         let jitter = shard.rng.random_range(0..=self.options.jitter());
-        let tracked = shard.swarms.entry(id).or_insert_with(|| Tracked {
-            swarm: Swarm::default(),
-            tally: self.catalog.tally(id),
-        });
+        let tracked = shard
+            .swarms
+            .entry(listed.primary)
+            .or_insert_with(|| self.track(&listed, Swarm::default()));
         let before = tracked.swarm.len();
-        let is_finished = tracked
+        let terms = Terms {
+            now: self.uptime(now),
+            limits: &self.limits(),
+            crowd: &self.crowd,
+            length: Some(tracked.listed.total_length),
+        };
+        let progress = tracked
             .swarm
-            .announce(
-                request,
-                source,
-                self.uptime(now),
-                &self.limits(),
-                &self.crowd,
-            )
+            .announce(request, source, &terms)
             .map_err(|error| Failure::new(error.to_string()))?;
         let after = tracked.swarm.len();
-        if is_finished {
+        if progress.is_finished {
             tracked.tally.add_completed();
         }
+        tracked.tally.add_delivered_bytes(progress.delivered);
         let wanted = self.wanted(request).saturating_sub(peers.len());
         tracked
             .swarm
             .choose(request, source, wanted, &mut shard.rng, &mut peers);
         let counts = tracked.swarm.counts();
         let downloaded = tracked.tally.counts().completed;
-        self.settle(shard, before, after);
+        self.settle(shard, before, after, terms.now);
         drop(guard);
         Ok(AnnounceAnswer {
             interval: self.options.interval.saturating_add(jitter),
@@ -235,8 +241,8 @@ impl Tracker {
     /// Answers a scrape. Torrents that are not published here are left out.
     pub fn scrape(&self, request: &ScrapeRequest, _asker: &Asker) -> ScrapeAnswer {
         let known = request.info_hashes.iter().filter_map(|info_hash| {
-            let id = self.catalog.find(info_hash)?;
-            Some((*info_hash, self.numbers(id)))
+            let listed = self.catalog.listed(info_hash)?;
+            Some((*info_hash, self.numbers(&listed)))
         });
         ScrapeAnswer {
             files: known.collect(),
@@ -244,9 +250,12 @@ impl Tracker {
         }
     }
 
-    /// The swarm of a publication in numbers.
-    pub fn counts(&self, id: PublicationId) -> SwarmCounts {
-        let numbers = self.numbers(id);
+    /// The swarm of a publication in numbers; all zero where it is none.
+    pub fn counts(&self, info_hashes: &InfoHashes) -> SwarmCounts {
+        let Some(listed) = self.catalog.listed(&info_hashes.primary()) else {
+            return SwarmCounts::default();
+        };
+        let numbers = self.numbers(&listed);
         SwarmCounts {
             seeders: numbers.complete,
             leechers: numbers.incomplete,
@@ -256,16 +265,40 @@ impl Tracker {
 
     /// Forgets the peers that fell silent. Called every minute or so.
     pub fn sweep(&self, now: Instant) {
-        let deadline = self.uptime(now).before(self.options.lifetime());
+        let (now, lifetime) = (self.uptime(now), self.options.lifetime());
         for shard in &self.shards {
             let mut shard = lock(shard);
             let before = shard.len();
             shard.swarms.retain(|_, tracked| {
-                tracked.swarm.expire(deadline, &self.crowd);
+                tracked.swarm.expire(now, lifetime, &self.crowd);
                 !tracked.swarm.is_empty()
             });
             self.peers.fetch_sub(before - shard.len(), Relaxed);
         }
+    }
+
+    /// How often the swarms are to be saved.
+    pub const fn save_interval(&self) -> Duration {
+        Duration::from_secs(self.options.save_interval)
+    }
+
+    /// The size of every swarm that somebody is in.
+    pub fn sizes(&self) -> Vec<(PublicationId, SwarmSize)> {
+        let embedded = self.embedded_count();
+        let mut sizes = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let swarms = shard.swarms.values().filter(|it| !it.swarm.is_empty());
+            sizes.extend(swarms.map(|tracked| {
+                let counts = tracked.swarm.counts();
+                let size = SwarmSize {
+                    seeders: counts.complete.saturating_add(embedded),
+                    leechers: counts.incomplete,
+                };
+                (tracked.listed.id, size)
+            }));
+        }
+        sizes
     }
 
     /// How many peers there are in all swarms together.
@@ -273,16 +306,24 @@ impl Tracker {
         self.peers.load(Relaxed)
     }
 
-    fn numbers(&self, id: PublicationId) -> ScrapeCounts {
+    pub(super) fn track(&self, listed: &Listed, swarm: Swarm) -> Tracked {
+        Tracked {
+            swarm,
+            listed: *listed,
+            tally: self.catalog.tally(listed.id),
+        }
+    }
+
+    fn numbers(&self, listed: &Listed) -> ScrapeCounts {
         let swarm = self
-            .shard(id)
+            .shard(&listed.primary)
             .swarms
-            .get(&id)
+            .get(&listed.primary)
             .map(|tracked| tracked.swarm.counts());
         let swarm = swarm.unwrap_or_else(|| Swarm::default().counts());
         ScrapeCounts {
             complete: swarm.complete.saturating_add(self.embedded_count()),
-            downloaded: self.catalog.tally(id).counts().completed,
+            downloaded: self.catalog.tally(listed.id).counts().completed,
             ..swarm
         }
     }
@@ -319,14 +360,15 @@ impl Tracker {
     }
 
     /// Counts what an announce changed, and makes room where the whole table is over its bound.
-    fn settle(&self, shard: &mut Shard, before: usize, after: usize) {
+    fn settle(&self, shard: &mut Shard, before: usize, after: usize, now: Uptime) {
         if after <= before {
             self.peers.fetch_sub(before - after, Relaxed);
             return;
         }
         let peers = self.peers.fetch_add(after - before, Relaxed) + (after - before);
         if peers > self.options.peers {
-            let evicted = shard.make_room(&self.crowd);
+            let swarms = shard.swarms.values_mut().map(|tracked| &mut tracked.swarm);
+            let evicted = Swarm::drop_oldest(swarms, 16, now, &self.crowd);
             self.peers.fetch_sub(evicted, Relaxed);
         }
     }
@@ -339,12 +381,12 @@ impl Tracker {
         }
     }
 
-    fn uptime(&self, now: Instant) -> Uptime {
+    pub(super) fn uptime(&self, now: Instant) -> Uptime {
         now.saturating_duration_since(self.start).into()
     }
 
-    fn shard(&self, id: PublicationId) -> MutexGuard<'_, Shard> {
-        let [first, ..] = self.shard_keys.hash_one(id).to_le_bytes();
+    pub(super) fn shard(&self, name: &InfoHash) -> MutexGuard<'_, Shard> {
+        let [first, ..] = self.shard_keys.hash_one(name).to_le_bytes();
         lock(&self.shards[usize::from(first) % SHARDS])
     }
 }
@@ -354,24 +396,6 @@ impl Shard {
     fn len(&self) -> usize {
         let swarms = self.swarms.values();
         swarms.map(|tracked| tracked.swarm.len()).sum()
-    }
-
-    /// Drops the sixteenth of its peers that were silent for longest, at least one; answers how many.
-    fn make_room(&mut self, crowd: &Crowd) -> usize {
-        let swarms = self.swarms.values();
-        let times: Vec<_> = swarms.flat_map(|it| it.swarm.last_seen()).collect();
-        let quota = (times.len() / 16).max(1);
-        let Some(latest) = Uptime::nth_oldest(times, quota) else {
-            return 0;
-        };
-        let mut evicted = 0;
-        // Those strictly older go first; among the equally old it does not matter.
-        for latest in [latest.before(1), latest] {
-            for tracked in self.swarms.values_mut() {
-                evicted += tracked.swarm.evict(latest, quota - evicted, crowd);
-            }
-        }
-        evicted
     }
 }
 
@@ -384,29 +408,11 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::num::NonZeroU16;
     use std::time::Duration;
 
     use super::super::asker::Door;
-    use super::super::tests::{Fixture, START};
+    use super::super::tests::{Fixture, START, request};
     use super::*;
-    use crate::proto::id::InfoHash;
-
-    fn request(n: u16, info_hash: InfoHash) -> AnnounceRequest {
-        let mut id = *b"-TR3000-............";
-        id[18..].copy_from_slice(&n.to_be_bytes());
-        AnnounceRequest {
-            info_hash,
-            peer_id: id.into(),
-            port: NonZeroU16::new(51413).unwrap(),
-            uploaded: 0,
-            downloaded: 0,
-            left: Some(5),
-            event: Event::Started,
-            numwant: None,
-            key: None,
-        }
-    }
 
     fn asker(n: u16) -> Asker {
         Asker::new(source(n), Door::Http)
@@ -423,7 +429,7 @@ mod tests {
         }
 
         fn numbers(&self) -> (u32, u32, u64) {
-            let counts = self.tracker.counts(self.id);
+            let counts = self.tracker.counts(&InfoHashes::V1(self.v1));
             (counts.seeders, counts.leechers, counts.completed)
         }
     }
@@ -555,9 +561,10 @@ mod tests {
         t.announce(1, &request(1, t.v1));
         t.tracker.sweep(*START + Duration::from_mins(2));
         assert_eq!(t.tracker.peers(), 1, "interval, jitter and grace");
-        t.tracker.sweep(*START + Duration::from_secs(121));
+        // The clock of swarms is coarse: nobody is forgotten early, and some a few seconds late.
+        t.tracker.sweep(*START + Duration::from_secs(137));
         assert_eq!((t.tracker.peers(), t.numbers()), (0, (1, 0, 0)));
-        assert!(t.tracker.shard(t.id).swarms.is_empty());
+        assert!(t.tracker.shard(&t.v1).swarms.is_empty());
     }
 
     #[tokio::test]
@@ -572,7 +579,7 @@ mod tests {
             let request = request(n, t.v1);
             t.tracker.announce(&request, &asker(n), now).unwrap();
             assert!(t.tracker.peers() <= 32);
-            assert_eq!(t.tracker.peers(), t.tracker.shard(t.id).len());
+            assert_eq!(t.tracker.peers(), t.tracker.shard(&t.v1).len());
         }
         let asker = AnnounceRequest {
             numwant: Some(200),

@@ -28,6 +28,11 @@ impl Default for Crowd {
 }
 
 impl Crowd {
+    /// A keyed hash of a network, for tables of networks that nobody can aim at.
+    pub(super) fn hash(&self, network: impl Hash) -> u64 {
+        self.keys.hash_one(network)
+    }
+
     /// In how many swarms a network is.
     pub(super) fn swarms(&self, network: impl Hash) -> u32 {
         self.counter(network).load(Relaxed)

@@ -1,22 +1,30 @@
 //! The peers of a swarm in one address family.
 //!
 //! One dense vector in three segments, downloaders before partial seeds before seeds, so that a peer's role is where
-//! it lies, every count is known, and a random choice among any prefix takes no search. An index finds the first peer
-//! of each network (an IPv4 address, an IPv6 /64); the others of the network hang on it as a chain through the vector.
-//! Chains are as short as [`Limits::peers_per_network`] wants them.
+//! it lies, every count is known, and a random choice among any prefix takes no search. An entry is what a peer must be
+//! known by and no more: 14 bytes for IPv4. A small swarm is searched from end to end; a large one has an index from
+//! networks (an IPv4 address, an IPv6 /64) to positions. Ids are kept beside the entries while a swarm is small, for the
+//! few clients that want a list with ids (BEP 3); all others get compact answers, which have none (BEP 23).
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU16;
 
+use hashbrown::HashTable;
 use rand::{Rng, RngExt};
 
 use super::crowd::Crowd;
-use super::{Asker, Limits, TooManySwarms, Uptime};
+use super::entry::{Entry, Mark, Moment};
+use super::{Asker, Terms, TooManySwarms};
 use crate::proto::id::PeerId;
 use crate::proto::tracker::announce::Peer;
+
+/// Peers in a swarm whose ids are kept.
+const WITH_IDS: usize = 64;
+
+/// Peers in a swarm that has no index: so many are looked through in less time than an index costs in memory.
+const UNINDEXED: usize = 256;
 
 /// What a peer is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,33 +67,26 @@ pub(super) struct Admission {
     pub(super) port: NonZeroU16,
     pub(super) id: PeerId,
     pub(super) role: Role,
-    pub(super) now: Uptime,
-    pub(super) has_completed: bool,
+    pub(super) mark: Mark,
 }
 
-/// A position in the vector, plus one.
-type Link = NonZeroU32;
-
-#[derive(Debug)]
-struct Member<A> {
-    ip: A,
-    port: NonZeroU16,
-    /// It told that its download finished.
-    has_completed: bool,
-    id: PeerId,
-    last_seen: Uptime,
-    /// The next peer of the same network.
-    next: Option<Link>,
+/// What a peer was before it said something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Previous {
+    pub(super) role: Role,
+    pub(super) mark: Mark,
 }
 
 #[derive(Debug)]
 pub(super) struct Members<A: Address> {
     /// `[..partial_from]` are downloaders, `[partial_from..seeds_from]` partial seeds, `[seeds_from..]` seeds.
-    all: Vec<Member<A>>,
+    all: Vec<Entry<A>>,
     partial_from: usize,
     seeds_from: usize,
-    /// The head of each network's chain.
-    networks: HashMap<A::Network, Link>,
+    /// In step with `all`, or empty: the swarm has been too large for them.
+    ids: Vec<PeerId>,
+    /// The positions in `all`, by network; `None` while the swarm is small.
+    index: Option<HashTable<u32>>,
 }
 
 impl<A: Address> Default for Members<A> {
@@ -94,7 +95,8 @@ impl<A: Address> Default for Members<A> {
             all: Vec::new(),
             partial_from: 0,
             seeds_from: 0,
-            networks: HashMap::new(),
+            ids: Vec::new(),
+            index: None,
         }
     }
 }
@@ -112,15 +114,22 @@ impl<A: Address> Members<A> {
         self.all.len() - self.seeds_from
     }
 
-    pub(super) fn last_seen(&self) -> impl Iterator<Item = Uptime> {
-        self.all.iter().map(|member| member.last_seen)
+    /// How long each peer has been silent, in no order.
+    pub(super) fn silences(&self, now: Moment) -> impl Iterator<Item = u16> {
+        self.all.iter().map(move |entry| entry.seen.silence(now))
+    }
+
+    /// Every peer with its role.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Role, &Entry<A>)> {
+        let entries = self.all.iter().enumerate();
+        entries.map(|(position, entry)| (self.role(position), entry))
     }
 
     /// Whether a peer of this id told that its download finished. Looks at everybody: asked once in a download.
     pub(super) fn has_completed(&self, id: PeerId) -> bool {
-        self.all
-            .iter()
-            .any(|member| member.has_completed && member.id == id)
+        let mark = Mark::of(id);
+        let mut entries = self.all.iter();
+        entries.any(|entry| entry.mark.has_completed() && entry.mark.is_same_peer(mark))
     }
 
     /// Enters a peer, or notes that it is still there; answers what it was before.
@@ -128,67 +137,93 @@ impl<A: Address> Members<A> {
         &mut self,
         ip: A,
         admission: &Admission,
-        limits: &Limits,
-        crowd: &Crowd,
-    ) -> Result<Option<Role>, TooManySwarms> {
-        let network = self.survey(ip, admission.port);
+        terms: &Terms<'_>,
+    ) -> Result<Option<Previous>, TooManySwarms> {
+        let (limits, crowd) = (terms.limits, terms.crowd);
+        let network = self.survey(ip, admission.port, terms);
         let Some(position) = network.found else {
             if network.peers == 0 && crowd.swarms(ip.network()) >= limits.swarms_per_network {
                 return Err(TooManySwarms);
             }
-            if let Some(oldest) = network.oldest
+            if let Some((oldest, _)) = network.oldest
                 && network.peers >= limits.peers_per_network
             {
                 self.remove(oldest, crowd);
             } else if self.all.len() >= limits.peers {
-                self.make_room(limits.peers, crowd);
+                self.make_room(terms);
             }
-            self.push(ip, admission, crowd);
+            self.push(ip, admission, terms);
             return Ok(None);
         };
-        let previous = self.role(position);
-        let member = &mut self.all[position];
-        let is_same_peer = member.id == admission.id;
-        member.id = admission.id;
-        member.last_seen = admission.now;
-        member.has_completed = admission.has_completed || (is_same_peer && member.has_completed);
-        self.assign(position, admission.role);
-        Ok(is_same_peer.then_some(previous))
+        let role = self.role(position);
+        let entry = &mut self.all[position];
+        let mark = entry.mark;
+        let is_same_peer = mark.is_same_peer(admission.mark);
+        entry.seen = terms.now.into();
+        entry.mark = if is_same_peer && mark.has_completed() {
+            admission.mark.completed()
+        } else {
+            admission.mark
+        };
+        if let Some(id) = self.ids.get_mut(position) {
+            *id = admission.id;
+        }
+        self.assign(position, admission.role, crowd);
+        Ok(is_same_peer.then_some(Previous { role, mark }))
     }
 
     /// Removes the peer at this very address, if it is there.
-    pub(super) fn leave(&mut self, ip: A, port: NonZeroU16, crowd: &Crowd) {
-        if let Some(position) = self.survey(ip, port).found {
-            self.remove(position, crowd);
+    pub(super) fn leave(&mut self, ip: A, port: NonZeroU16, terms: &Terms<'_>) {
+        if let Some(position) = self.survey(ip, port, terms).found {
+            self.remove(position, terms.crowd);
         }
     }
 
-    /// Drops the peers last heard of before `deadline`, and memory that is no longer used.
-    pub(super) fn expire(&mut self, deadline: Uptime, crowd: &Crowd) {
+    /// Drops the peers that were silent for longer than `lifetime`, and memory that is no longer used.
+    pub(super) fn expire(&mut self, now: Moment, lifetime: u16, crowd: &Crowd) {
         // From the end, since a removal fills its place from behind, where everybody was looked at already.
         for position in (0..self.all.len()).rev() {
-            if self.all[position].last_seen < deadline {
+            if self.all[position].seen.silence(now) > lifetime {
                 self.remove(position, crowd);
             }
         }
         if self.all.capacity() / 4 > self.all.len() {
             self.all.shrink_to(self.all.len() * 2);
-            self.networks.shrink_to(self.networks.len() * 2);
+            self.ids.shrink_to(self.ids.len() * 2);
+            if self.all.len() < UNINDEXED / 2 {
+                self.index = None;
+            } else if let Some(index) = &mut self.index {
+                let all = &self.all;
+                index.shrink_to(all.len() * 2, |at| hash_at(all, *at, crowd));
+            }
         }
     }
 
-    /// Drops up to `quota` peers last heard of at `latest` or before; answers how many.
-    pub(super) fn evict(&mut self, latest: Uptime, quota: usize, crowd: &Crowd) -> usize {
+    /// Drops up to `quota` peers that were silent for `silence` or longer; answers how many.
+    pub(super) fn evict(
+        &mut self,
+        now: Moment,
+        silence: u16,
+        quota: usize,
+        crowd: &Crowd,
+    ) -> usize {
         let before = self.all.len();
         for position in (0..before).rev() {
             if before - self.all.len() >= quota {
                 break;
             }
-            if self.all[position].last_seen <= latest {
+            if self.all[position].seen.silence(now) >= silence {
                 self.remove(position, crowd);
             }
         }
         before - self.all.len()
+    }
+
+    /// Puts a peer back that was there before a restart. Bounds held when it was first entered.
+    pub(super) fn restore(&mut self, entry: Entry<A>, role: Role, crowd: &Crowd) {
+        // What is restored has no ids.
+        self.ids = Vec::new();
+        self.enter(entry, role, crowd);
     }
 
     /// Hands out peers of use to `asker` until `peers` holds `full`: a walk from a random start in random strides, which
@@ -214,13 +249,11 @@ impl<A: Address> Members<A> {
         let stride = coprime(count, rng);
         let mut position = rng.random_range(0..count);
         for _ in 0..count.min(wanted.saturating_mul(4)) {
-            let member = &candidates[position];
-            let peer = Peer {
-                address: SocketAddr::new(member.ip.into(), member.port.get()),
-                id: Some(member.id),
-            };
-            if asker.can_use(&peer) {
-                peers.push(peer);
+            let entry = &candidates[position];
+            let address = SocketAddr::new(entry.ip.into(), entry.port.get());
+            if asker.can_use(address, entry.mark) {
+                let id = self.ids.get(position).copied();
+                peers.push(Peer { address, id });
                 if peers.len() == full {
                     return;
                 }
@@ -233,88 +266,103 @@ impl<A: Address> Members<A> {
     }
 
     /// What there is of the network of `ip`.
-    fn survey(&self, ip: A, port: NonZeroU16) -> Survey {
+    fn survey(&self, ip: A, port: NonZeroU16, terms: &Terms<'_>) -> Survey {
+        let now = terms.now.into();
         let mut survey = Survey::default();
-        let mut link = self.networks.get(&ip.network()).copied();
-        while let Some(position) = link.map(position) {
-            let member = &self.all[position];
-            if member.ip == ip && member.port == port {
+        for (position, entry) in self.network(ip, terms.crowd) {
+            if entry.ip == ip && entry.port == port {
                 survey.found = Some(position);
                 break;
             }
             survey.peers += 1;
-            if survey
-                .oldest
-                .is_none_or(|oldest: usize| member.last_seen < self.all[oldest].last_seen)
-            {
-                survey.oldest = Some(position);
+            let silence = entry.seen.silence(now);
+            if survey.oldest.is_none_or(|(_, longest)| silence > longest) {
+                survey.oldest = Some((position, silence));
             }
-            link = member.next;
         }
         survey
     }
 
-    /// Drops the oldest sixteenth of a full vector, so that the search for them is spread over many that enter.
-    fn make_room(&mut self, limit: usize, crowd: &Crowd) {
-        let quota = (limit / 16).max(1);
-        let Some(latest) = Uptime::nth_oldest(self.last_seen().collect(), quota) else {
-            return;
-        };
-        // Those strictly older go first; among the equally old it does not matter.
-        let older = self.evict(latest.before(1), quota, crowd);
-        self.evict(latest, quota - older, crowd);
+    /// The peers of the network of `ip`, with their positions.
+    fn network(&self, ip: A, crowd: &Crowd) -> impl Iterator<Item = (usize, &Entry<A>)> {
+        let network = ip.network();
+        let indexed = self.index.as_ref().map(|index| {
+            let positions = index.iter_hash(crowd.hash(network));
+            positions.map(|at| position(*at))
+        });
+        let unindexed = self.index.is_none().then_some(0..self.all.len());
+        let positions = unindexed
+            .into_iter()
+            .flatten()
+            .chain(indexed.into_iter().flatten());
+        positions
+            .map(|position| (position, &self.all[position]))
+            .filter(move |(_, entry)| entry.ip.network() == network)
     }
 
-    fn push(&mut self, ip: A, admission: &Admission, crowd: &Crowd) {
-        let position = self.all.len();
-        let Some(link) = link(position) else {
+    /// Drops the oldest sixteenth of a full vector, so that the search for them is spread over many that enter.
+    fn make_room(&mut self, terms: &Terms<'_>) {
+        let now = terms.now.into();
+        let quota = (terms.limits.peers / 16).max(1);
+        let Some(silence) = nth_longest(self.silences(now).collect(), quota) else {
             return;
         };
-        let next = self.networks.insert(ip.network(), link);
-        if next.is_none() {
-            crowd.enter(ip.network());
+        // Those silent for longer go first; among equals it does not matter.
+        let longer = self.evict(now, silence.saturating_add(1), quota, terms.crowd);
+        self.evict(now, silence, quota - longer, terms.crowd);
+    }
+
+    fn push(&mut self, ip: A, admission: &Admission, terms: &Terms<'_>) {
+        if self.all.len() == self.ids.len() && self.ids.len() < WITH_IDS {
+            self.ids.push(admission.id);
+        } else {
+            self.ids = Vec::new();
         }
-        self.all.push(Member {
+        let entry = Entry {
             ip,
             port: admission.port,
-            has_completed: admission.has_completed,
-            id: admission.id,
-            last_seen: admission.now,
-            next,
-        });
-        self.assign(position, admission.role);
+            seen: terms.now.into(),
+            mark: admission.mark,
+        };
+        self.enter(entry, admission.role, terms.crowd);
+    }
+
+    fn enter(&mut self, entry: Entry<A>, role: Role, crowd: &Crowd) {
+        if self.network(entry.ip, crowd).next().is_none() {
+            crowd.enter(entry.ip.network());
+        }
+        let position = self.all.len();
+        if position == self.all.capacity() {
+            // By an eighth: a vector that doubles would hold a quarter of all memory in reserve.
+            self.all.reserve_exact((position / 8).max(4));
+        }
+        self.all.push(entry);
+        let all = &self.all;
+        if let Some(index) = &mut self.index {
+            let hash = hash_at(all, link(position), crowd);
+            index.insert_unique(hash, link(position), |at| hash_at(all, *at, crowd));
+        } else if position >= UNINDEXED {
+            self.index = Some(index_of(all, crowd));
+        }
+        self.assign(position, role, crowd);
     }
 
     fn remove(&mut self, position: usize, crowd: &Crowd) {
-        let position = self.assign(position, Role::Seed);
+        let position = self.assign(position, Role::Seed, crowd);
         let last = self.all.len() - 1;
-        self.swap(position, last);
-        self.unlink(last, crowd);
-        self.all.pop();
-    }
-
-    /// Takes the last peer of the vector out of its network's chain.
-    fn unlink(&mut self, last: usize, crowd: &Crowd) {
-        let network = self.all[last].ip.network();
-        let next = self.all[last].next;
-        let gone = link(last);
-        let head = self.networks.get(&network).copied();
-        if head == gone {
-            if let Some(next) = next {
-                self.networks.insert(network, next);
-            } else {
-                self.networks.remove(&network);
-                crowd.leave(network);
+        self.swap(position, last, crowd);
+        if let Some(index) = &mut self.index {
+            let hash = hash_at(&self.all, link(last), crowd);
+            if let Ok(gone) = index.find_entry(hash, |at| *at == link(last)) {
+                gone.remove();
             }
-            return;
         }
-        let mut link = head;
-        while let Some(position) = link.map(position) {
-            link = self.all[position].next;
-            if link == gone {
-                self.all[position].next = next;
-                return;
-            }
+        let gone = self.all.pop();
+        self.ids.truncate(last);
+        if let Some(gone) = gone
+            && self.network(gone.ip, crowd).next().is_none()
+        {
+            crowd.leave(gone.ip.network());
         }
     }
 
@@ -329,7 +377,7 @@ impl<A: Address> Members<A> {
     }
 
     /// Moves a peer into the segment of `role`; answers where it lies then.
-    fn assign(&mut self, mut position: usize, role: Role) -> usize {
+    fn assign(&mut self, mut position: usize, role: Role, crowd: &Crowd) -> usize {
         loop {
             // The peer at the border of the segment changes places with this one, and the border moves past it.
             let border = match (self.role(position), role) {
@@ -351,66 +399,78 @@ impl<A: Address> Members<A> {
                 }
                 _ => return position,
             };
-            self.swap(position, border);
+            self.swap(position, border, crowd);
             position = border;
         }
     }
 
-    /// Swaps two peers, and turns the links to them round.
-    fn swap(&mut self, a: usize, b: usize) {
+    /// Swaps two peers, and has the index follow.
+    fn swap(&mut self, a: usize, b: usize, crowd: &Crowd) {
         if a == b {
             return;
         }
         self.all.swap(a, b);
-        let (network_a, network_b) = (self.all[a].ip.network(), self.all[b].ip.network());
-        self.relink(network_a, a, b);
-        if network_a != network_b {
-            self.relink(network_b, a, b);
+        if !self.ids.is_empty() {
+            self.ids.swap(a, b);
         }
-    }
-
-    /// Follows one chain after `a` and `b` were swapped.
-    fn relink(&mut self, network: A::Network, a: usize, b: usize) {
-        let (link_a, link_b) = (link(a), link(b));
-        let turned = |old: Option<Link>| match old {
-            old if old == link_a => link_b,
-            old if old == link_b => link_a,
-            old => old,
-        };
-        let Some(head) = self.networks.get_mut(&network) else {
+        let Some(index) = &mut self.index else {
             return;
         };
-        let mut at = turned(Some(*head));
-        if let Some(link) = at {
-            *head = link;
+        // Peers of one network lie under one hash: nothing to do. Otherwise the first steps aside, lest both be at one place.
+        if self.all[a].ip.network() == self.all[b].ip.network() {
+            return;
         }
-        while let Some(position) = at.map(position) {
-            let member = &mut self.all[position];
-            member.next = turned(member.next);
-            at = member.next;
-        }
+        let [hash_a, hash_b] = [a, b].map(|at| hash_at(&self.all, link(at), crowd));
+        let mut turn = |hash, from, to| {
+            if let Some(at) = index.find_mut(hash, |at| *at == from) {
+                *at = to;
+            }
+        };
+        turn(hash_b, link(a), ASIDE);
+        turn(hash_a, link(b), link(a));
+        turn(hash_b, ASIDE, link(b));
     }
 }
 
 /// What there is of a network in a swarm.
 #[derive(Default)]
 struct Survey {
-    /// Where the peer that was asked for lies; the other two are incomplete then.
+    /// Where the peer that was asked for lies; the others are incomplete then.
     found: Option<usize>,
     peers: usize,
-    oldest: Option<usize>,
+    /// The peer that was silent for longest, and for how long.
+    oldest: Option<(usize, u16)>,
 }
 
-/// The link to a position; none beyond four thousand million peers.
-fn link(position: usize) -> Option<Link> {
-    u32::try_from(position)
-        .ok()
-        .and_then(|position| position.checked_add(1))
-        .and_then(Link::new)
+/// No position of a peer.
+const ASIDE: u32 = u32::MAX;
+
+/// A position as the index keeps it. Limits keep swarms far below four thousand million.
+fn link(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(ASIDE)
 }
 
-fn position(link: Link) -> usize {
-    usize::try_from(link.get() - 1).unwrap_or(usize::MAX)
+fn position(link: u32) -> usize {
+    usize::try_from(link).unwrap_or(usize::MAX)
+}
+
+fn hash_at<A: Address>(all: &[Entry<A>], at: u32, crowd: &Crowd) -> u64 {
+    crowd.hash(all[position(at)].ip.network())
+}
+
+fn index_of<A: Address>(all: &[Entry<A>], crowd: &Crowd) -> HashTable<u32> {
+    let mut index = HashTable::with_capacity(all.len());
+    for at in (0..all.len()).map(link) {
+        index.insert_unique(hash_at(all, at, crowd), at, |at| hash_at(all, *at, crowd));
+    }
+    index
+}
+
+/// The silence that `n` of `silences` reach or pass; `None` where there are none or `n` is zero.
+pub(super) fn nth_longest(mut silences: Vec<u16>, n: usize) -> Option<u16> {
+    let nth = n.min(silences.len()).checked_sub(1)?;
+    let (_, silence, _) = silences.select_nth_unstable_by(nth, |a, b| b.cmp(a));
+    Some(*silence)
 }
 
 /// A stride that comes by each of `count` positions once.
@@ -434,10 +494,11 @@ fn gcd(mut a: usize, mut b: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
+    use super::super::{Limits, Uptime};
     use super::*;
 
     const LIMITS: Limits = Limits {
@@ -450,7 +511,7 @@ mod tests {
     enum Step {
         Admit(u8, u16, Role),
         Leave(u8, u16),
-        Expire(u32),
+        Expire(u16),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -458,7 +519,7 @@ mod tests {
         let step = prop_oneof![
             8 => (0..6_u8, 1..6_u16, role).prop_map(|(ip, port, role)| Step::Admit(ip, port, role)),
             3 => (0..6_u8, 1..6_u16).prop_map(|(ip, port)| Step::Leave(ip, port)),
-            1 => (0..30_u32).prop_map(Step::Expire),
+            1 => (0..30_u16).prop_map(Step::Expire),
         ];
         proptest::collection::vec(step, 0..200)
     }
@@ -466,22 +527,23 @@ mod tests {
     impl Members<Ipv4Addr> {
         fn check(&self, crowd: &Crowd) {
             assert!(self.partial_from <= self.seeds_from && self.seeds_from <= self.all.len());
-            let mut chained = 0;
-            for (network, head) in &self.networks {
-                let mut at = Some(*head);
-                while let Some(position) = at.map(position) {
-                    assert_eq!(self.all[position].ip.network(), *network);
-                    chained += 1;
-                    at = self.all[position].next;
-                }
+            assert!(self.ids.is_empty() || self.ids.len() == self.all.len());
+            let networks: BTreeSet<_> = self.all.iter().map(|it| it.ip.network()).collect();
+            let mut found = 0;
+            for network in &networks {
+                let ip = Ipv4Addr::from(*network);
+                let mut positions: Vec<_> = self.network(ip, crowd).map(|(at, _)| at).collect();
+                positions.sort_unstable();
+                positions.dedup();
+                found += positions.len();
                 // Networks that share a counter are counted together.
-                let sharing = self
-                    .networks
-                    .keys()
+                let sharing = networks
+                    .iter()
                     .filter(|other| crowd.share(**other, *network));
                 assert_eq!(crowd.swarms(*network) as usize, sharing.count());
             }
-            assert_eq!(chained, self.all.len());
+            assert_eq!(found, self.all.len());
+            assert!(self.index.as_ref().is_none_or(|it| it.len() == found));
         }
 
         fn listed(&self) -> BTreeMap<(u8, u16), &'static str> {
@@ -505,28 +567,53 @@ mod tests {
         }
     }
 
+    /// Every step a moment after the one before.
+    fn at(now: u16) -> Uptime {
+        Uptime(u32::from(now) * Moment::SECONDS)
+    }
+
+    fn terms<'a>(now: u16, limits: &'a Limits, crowd: &'a Crowd) -> Terms<'a> {
+        Terms {
+            now: at(now),
+            limits,
+            crowd,
+            length: None,
+        }
+    }
+
+    /// With an index from the first peer on, or without.
+    fn members(is_indexed: bool) -> Members<Ipv4Addr> {
+        Members {
+            index: is_indexed.then(HashTable::new),
+            ..Members::default()
+        }
+    }
+
     proptest! {
         /// Against a map that is obviously right, where no bound is reached.
         #[test]
-        fn holds_whom_a_plain_map_would_hold(steps in steps()) {
+        fn holds_whom_a_plain_map_would_hold(steps in steps(), is_indexed: bool) {
             let limits = Limits { peers: 100, peers_per_network: 100, swarms_per_network: 10 };
-            let (mut members, crowd) = (Members::default(), Crowd::default());
-            let mut model: BTreeMap<(u8, u16), (&str, Uptime)> = BTreeMap::new();
+            let (mut members, crowd) = (members(is_indexed), Crowd::default());
+            let mut model: BTreeMap<(u8, u16), (&str, u16)> = BTreeMap::new();
             for (now, step) in (0..).zip(steps) {
-                let now = Uptime(now);
+                let terms = terms(now, &limits, &crowd);
                 match step {
                     Step::Admit(ip, port, role) => {
-                        let admitted = members.admit(Ipv4Addr::new(192, 0, 2, ip), &admission(port, role, now), &limits, &crowd);
+                        let admitted = members.admit(Ipv4Addr::new(192, 0, 2, ip), &admission(port, role), &terms);
                         let previous = model.insert((ip, port), (name(role), now));
-                        prop_assert_eq!(admitted.unwrap().map(name), previous.map(|(role, _)| role));
+                        prop_assert_eq!(admitted.unwrap().map(|it| name(it.role)), previous.map(|(role, _)| role));
                     }
                     Step::Leave(ip, port) => {
-                        members.leave(Ipv4Addr::new(192, 0, 2, ip), NonZeroU16::new(port).unwrap(), &crowd);
+                        members.leave(Ipv4Addr::new(192, 0, 2, ip), NonZeroU16::new(port).unwrap(), &terms);
                         model.remove(&(ip, port));
                     }
-                    Step::Expire(age) => {
-                        members.expire(now.before(age), &crowd);
-                        model.retain(|_, (_, last_seen)| *last_seen >= now.before(age));
+                    Step::Expire(lifetime) => {
+                        members.expire(at(now).into(), lifetime, &crowd);
+                        model.retain(|_, (_, seen)| now - *seen <= lifetime);
+                        if is_indexed && members.index.is_none() {
+                            members.index = Some(index_of(&members.all, &crowd));
+                        }
                     }
                 }
                 members.check(&crowd);
@@ -536,21 +623,21 @@ mod tests {
         }
 
         #[test]
-        fn no_bound_is_ever_passed(steps in steps()) {
-            let (mut members, crowd) = (Members::default(), Crowd::default());
+        fn no_bound_is_ever_passed(steps in steps(), is_indexed: bool) {
+            let (mut members, crowd) = (members(is_indexed), Crowd::default());
             for (now, step) in (0..).zip(steps) {
-                let now = Uptime(now);
+                let terms = terms(now, &LIMITS, &crowd);
                 match step {
                     Step::Admit(ip, port, role) => {
                         let ip = Ipv4Addr::new(192, 0, 2, ip);
-                        members.admit(ip, &admission(port, role, now), &LIMITS, &crowd).unwrap();
-                        let found = members.survey(ip, NonZeroU16::new(port).unwrap()).found;
+                        members.admit(ip, &admission(port, role), &terms).unwrap();
+                        let found = members.survey(ip, NonZeroU16::new(port).unwrap(), &terms).found;
                         prop_assert_eq!(found.map(|position| members.role(position)), Some(role));
                     }
                     Step::Leave(ip, port) => {
-                        members.leave(Ipv4Addr::new(192, 0, 2, ip), NonZeroU16::new(port).unwrap(), &crowd);
+                        members.leave(Ipv4Addr::new(192, 0, 2, ip), NonZeroU16::new(port).unwrap(), &terms);
                     }
-                    Step::Expire(age) => members.expire(now.before(age), &crowd),
+                    Step::Expire(lifetime) => members.expire(at(now).into(), lifetime, &crowd),
                 }
                 members.check(&crowd);
                 prop_assert!(members.len() <= LIMITS.peers);
@@ -571,13 +658,13 @@ mod tests {
         }
     }
 
-    fn admission(port: u16, role: Role, now: Uptime) -> Admission {
+    fn admission(port: u16, role: Role) -> Admission {
+        let id = [1; 20].into();
         Admission {
             port: NonZeroU16::new(port).unwrap(),
-            id: [1; 20].into(),
+            id,
             role,
-            now,
-            has_completed: false,
+            mark: Mark::of(id),
         }
     }
 
@@ -588,20 +675,19 @@ mod tests {
             peers: 32,
             ..LIMITS
         };
-        for ip in 0..32 {
-            let admission = admission(1, Role::Seed, Uptime(u32::from(ip)));
+        let mut admit = |ip: u8, now: u16| {
+            let terms = terms(now, &limits, &crowd);
+            let ip = Ipv4Addr::new(192, 0, 2, ip);
             members
-                .admit(Ipv4Addr::new(192, 0, 2, ip), &admission, &limits, &crowd)
+                .admit(ip, &admission(1, Role::Seed), &terms)
                 .unwrap();
+        };
+        for ip in 0..32 {
+            admit(ip, ip.into());
         }
         // The very first speaks up again.
-        let late = admission(1, Role::Seed, Uptime(40));
-        members
-            .admit(Ipv4Addr::new(192, 0, 2, 0), &late, &limits, &crowd)
-            .unwrap();
-        members
-            .admit(Ipv4Addr::new(192, 0, 2, 99), &late, &limits, &crowd)
-            .unwrap();
+        admit(0, 40);
+        admit(99, 40);
         members.check(&crowd);
         let left: Vec<u8> = members.listed().keys().map(|(ip, _)| *ip).collect();
         let expected: Vec<u8> = [0].into_iter().chain(3..32).chain([99]).collect();
@@ -612,12 +698,15 @@ mod tests {
     fn a_network_displaces_only_its_own_oldest() {
         let (mut members, crowd) = (Members::default(), Crowd::default());
         let [ours, other] = [7, 8].map(|last| Ipv4Addr::new(192, 0, 2, last));
+        let first = terms(0, &LIMITS, &crowd);
         members
-            .admit(other, &admission(1, Role::Seed, Uptime(0)), &LIMITS, &crowd)
+            .admit(other, &admission(1, Role::Seed), &first)
             .unwrap();
         for port in 1..=100 {
-            let admission = admission(port, Role::Downloader, Uptime(port.into()));
-            members.admit(ours, &admission, &LIMITS, &crowd).unwrap();
+            let terms = terms(port, &LIMITS, &crowd);
+            members
+                .admit(ours, &admission(port, Role::Downloader), &terms)
+                .unwrap();
         }
         let left: Vec<_> = members.listed().into_keys().collect();
         assert_eq!(left, [(7, 97), (7, 98), (7, 99), (7, 100), (8, 1)]);
@@ -631,19 +720,41 @@ mod tests {
             ..LIMITS
         };
         for ip in 0..1000_u32 {
+            let terms = terms(0, &limits, &crowd);
             members
-                .admit(
-                    Ipv4Addr::from(ip),
-                    &admission(1, Role::Seed, Uptime(0)),
-                    &limits,
-                    &crowd,
-                )
+                .admit(Ipv4Addr::from(ip), &admission(1, Role::Seed), &terms)
                 .unwrap();
         }
-        members.expire(Uptime(1), &crowd);
-        assert_eq!(
-            (members.all.capacity(), members.networks.capacity()),
-            (0, 0)
-        );
+        assert!(members.index.is_some() && members.ids.is_empty());
+        members.check(&crowd);
+        members.expire(at(9).into(), 8, &crowd);
+        assert_eq!((members.all.capacity(), members.index.is_none()), (0, true));
+    }
+
+    #[test]
+    fn ids_are_kept_while_a_swarm_is_small() {
+        let (mut members, crowd) = (Members::default(), Crowd::default());
+        let limits = Limits {
+            peers: 100,
+            ..LIMITS
+        };
+        for n in 0..65_u8 {
+            let terms = terms(0, &limits, &crowd);
+            let admission = Admission {
+                id: [n; 20].into(),
+                role: if n % 2 == 0 {
+                    Role::Seed
+                } else {
+                    Role::Downloader
+                },
+                ..admission(1, Role::Seed)
+            };
+            members
+                .admit(Ipv4Addr::new(192, 0, 2, n), &admission, &terms)
+                .unwrap();
+            let known = members.all.iter().zip(&members.ids);
+            let right = known.filter(|(entry, id)| **id == [entry.ip.octets()[3]; 20].into());
+            assert_eq!(right.count(), if n < 64 { usize::from(n) + 1 } else { 0 });
+        }
     }
 }

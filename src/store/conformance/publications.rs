@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::domain::history::{Day, History, Hour, SwarmSize};
 use crate::domain::publication::{Publication, PublicationId, PublishedFile};
 use crate::domain::tally::Counts;
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
@@ -54,6 +55,7 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     gives_back_every_format(store).await;
     refuses_a_second_of_the_same_id_or_info_hash(store).await;
     adds_counts_up(store).await;
+    keeps_the_past_of_swarms(store).await;
     shows_pages_newest_first(store).await;
     finds_words_wherever_they_stand(store).await;
 }
@@ -72,6 +74,7 @@ async fn gives_back_what_was_inserted(store: &dyn PublicationStore) {
     let entry = IndexEntry {
         id,
         info_hashes: publication.info_hashes,
+        total_length: publication.total_length,
     };
     assert_eq!(store.index().await.unwrap(), [entry]);
 }
@@ -128,12 +131,13 @@ async fn adds_counts_up(store: &dyn PublicationStore) {
         peer_bytes: 2,
         web_seed_bytes: 3,
         file_bytes: 1 << 40,
+        delivered_bytes: 5,
     };
     assert_eq!(store.counts().await.unwrap(), []);
-    store.add_counts(&[]).await.unwrap();
+    store.add_counts(&[], Day(20_000)).await.unwrap();
     for _ in 0..2 {
         store
-            .add_counts(&[(unknown, gains), (known, gains)])
+            .add_counts(&[(unknown, gains), (known, gains)], Day(20_000))
             .await
             .unwrap();
     }
@@ -142,8 +146,52 @@ async fn adds_counts_up(store: &dyn PublicationStore) {
         peer_bytes: 4,
         web_seed_bytes: 6,
         file_bytes: 1 << 41,
+        delivered_bytes: 10,
     };
     assert_eq!(store.counts().await.unwrap(), [(known, twice)]);
+}
+
+async fn keeps_the_past_of_swarms(store: &dyn PublicationStore) {
+    let id: PublicationId = "aaaaaaaaaa".parse().unwrap();
+    let unknown: PublicationId = "zzzzzzzzzz".parse().unwrap();
+    let size = |seeders, leechers| SwarmSize { seeders, leechers };
+    // The counts of the test before lie in the same day.
+    let day = Day(20_000);
+    let first = Hour::of(day.start());
+    let second = Hour(first.0 + 1);
+    let counts = store.counts_since(day).await.unwrap();
+    assert_eq!((counts.completed, counts.delivered_bytes), (2, 10));
+    for (hour, size) in [
+        (first, size(1, 5)),
+        (first, size(3, 2)),
+        (second, size(2, 9)),
+    ] {
+        let batch = [(unknown, size), (id, size)];
+        store.note_swarms(&batch, hour).await.unwrap();
+    }
+    let expected = History {
+        hours: vec![(first, size(3, 5)), (second, size(2, 9))],
+        days: vec![(day, size(3, 9), counts)],
+    };
+    assert_eq!(store.history(id).await.unwrap(), expected);
+    assert_eq!(store.history(unknown).await.unwrap(), History::default());
+
+    let tomorrow = Day(day.0 + 1);
+    store
+        .note_swarms(&[(id, size(7, 7))], Hour::of(tomorrow.start()))
+        .await
+        .unwrap();
+    store.forget_before(second, day).await.unwrap();
+    let past = store.history(id).await.unwrap();
+    assert_eq!((past.hours.len(), past.days.len()), (2, 2));
+    store
+        .forget_before(Hour::of(tomorrow.start()), tomorrow)
+        .await
+        .unwrap();
+    let past = store.history(id).await.unwrap();
+    assert_eq!((past.hours.len(), past.days.len()), (1, 1));
+    assert_eq!(store.counts_since(day).await.unwrap(), Counts::default());
+    assert_eq!(store.counts().await.unwrap(), [(id, counts)], "totals stay");
 }
 
 async fn shows_pages_newest_first(store: &dyn PublicationStore) {

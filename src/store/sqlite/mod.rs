@@ -5,6 +5,7 @@
 //! database is refused, never replaced by an empty one.
 
 mod accounts;
+mod history;
 mod publications;
 
 use std::io;
@@ -21,11 +22,18 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "publications and accounts",
-    include_str!("../../../migrations/sqlite/0001_publications_and_accounts.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "publications and accounts",
+        include_str!("../../../migrations/sqlite/0001_publications_and_accounts.sql"),
+    ),
+    (
+        2,
+        "swarm history",
+        include_str!("../../../migrations/sqlite/0002_swarm_history.sql"),
+    ),
+];
 
 /// How the database is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -160,69 +160,44 @@ impl PublicationStore for SqliteStore {
     }
 
     async fn index(&self) -> Result<Vec<IndexEntry>, StoreError> {
-        let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>)> =
-            sqlx::query_as("SELECT id, info_hash_v1, info_hash_v2 FROM publication")
+        let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>, i64)> =
+            sqlx::query_as("SELECT id, info_hash_v1, info_hash_v2, total_length FROM publication")
                 .fetch_all(&self.readers)
                 .await?;
         rows.into_iter()
-            .map(|(id, v1, v2)| {
+            .map(|(id, v1, v2, total_length)| {
                 let id = to_id(&id)?;
-                let info_hashes = to_info_hashes(id, v1.as_deref(), v2.as_deref())?;
-                Ok(IndexEntry { id, info_hashes })
+                Ok(IndexEntry {
+                    id,
+                    info_hashes: to_info_hashes(id, v1.as_deref(), v2.as_deref())?,
+                    total_length: from_integer(total_length),
+                })
             })
             .collect()
-    }
-
-    async fn add_counts(&self, batch: &[(PublicationId, Counts)]) -> Result<(), StoreError> {
-        let gains: Vec<_> = batch
-            .iter()
-            .map(|(id, counts)| {
-                (
-                    id.as_str(),
-                    to_integer(counts.completed),
-                    to_integer(counts.peer_bytes),
-                    to_integer(counts.web_seed_bytes),
-                    to_integer(counts.file_bytes),
-                )
-            })
-            .collect();
-        let mut transaction = self.write().await?;
-        sqlx::query(
-            "INSERT INTO tally (publication, completed, peer_bytes, web_seed_bytes, file_bytes)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
-             FROM json_each($1)
-             WHERE value ->> 0 IN (SELECT id FROM publication)
-             ON CONFLICT (publication) DO UPDATE SET
-                 completed = completed + excluded.completed,
-                 peer_bytes = peer_bytes + excluded.peer_bytes,
-                 web_seed_bytes = web_seed_bytes + excluded.web_seed_bytes,
-                 file_bytes = file_bytes + excluded.file_bytes",
-        )
-        .bind(to_json(&gains)?)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(())
     }
 
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
-        let rows: Vec<(String, i64, i64, i64, i64)> = sqlx::query_as(
-            "SELECT publication, completed, peer_bytes, web_seed_bytes, file_bytes FROM tally",
+        let rows = sqlx::query(
+            "SELECT publication, completed, peer_bytes, web_seed_bytes, file_bytes, delivered_bytes FROM tally",
         )
         .fetch_all(&self.readers)
         .await?;
-        rows.into_iter()
-            .map(|(id, completed, peer_bytes, web_seed_bytes, file_bytes)| {
-                let counts = Counts {
-                    completed: from_integer(completed),
-                    peer_bytes: from_integer(peer_bytes),
-                    web_seed_bytes: from_integer(web_seed_bytes),
-                    file_bytes: from_integer(file_bytes),
-                };
-                Ok((to_id(&id)?, counts))
-            })
+        rows.iter()
+            .map(|row| Ok((to_id(row.try_get("publication")?)?, to_counts(row)?)))
             .collect()
     }
+}
+
+/// The counts in a row that has them all by name.
+pub(super) fn to_counts(row: &SqliteRow) -> Result<Counts, StoreError> {
+    let count = |name| Ok::<_, StoreError>(from_integer(row.try_get(name)?));
+    Ok(Counts {
+        completed: count("completed")?,
+        peer_bytes: count("peer_bytes")?,
+        web_seed_bytes: count("web_seed_bytes")?,
+        file_bytes: count("file_bytes")?,
+        delivered_bytes: count("delivered_bytes")?,
+    })
 }
 
 struct PublicationRow {
@@ -393,16 +368,16 @@ fn to_info_hashes(
     }
 }
 
-fn to_json(rows: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn to_json(rows: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(rows).map_err(|error| StoreError::Database(error.into()))
 }
 
 /// SQLite's integers have a sign; no disk holds 2⁶³ bytes.
-fn to_integer(number: impl TryInto<i64>) -> i64 {
+pub(super) fn to_integer(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
-fn from_integer(integer: i64) -> u64 {
+pub(super) fn from_integer(integer: i64) -> u64 {
     integer.try_into().unwrap_or(0)
 }
 

@@ -76,8 +76,8 @@ struct ServedJson {
     peer_bytes: u64,
     web_seed_bytes: u64,
     file_bytes: u64,
-    /// `null` until what peers gave each other is accounted for.
-    saved_bytes: Option<u64>,
+    /// An estimate: counts only peers that announce here.
+    saved_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -121,7 +121,7 @@ impl Describer {
     fn summary(&self, publication: &Publication, file_count: u64) -> PublicationJson {
         let id = publication.id;
         let counts = self.catalog.tally(id).counts();
-        let swarm = self.tracker.counts(id);
+        let swarm = self.tracker.counts(&publication.info_hashes);
         PublicationJson {
             id: id.to_string(),
             title: publication.title.clone(),
@@ -151,7 +151,7 @@ impl Describer {
                 peer_bytes: counts.peer_bytes,
                 web_seed_bytes: counts.web_seed_bytes,
                 file_bytes: counts.file_bytes,
-                saved_bytes: None,
+                saved_bytes: counts.saved_bytes(),
             },
         }
     }

@@ -105,7 +105,7 @@ fn older(query: &str, found: &Page) -> Option<String> {
 impl Card {
     fn new(summary: &PublicationSummary, tracker: &Tracker) -> Self {
         let publication = &summary.publication;
-        let seeders = u64::from(tracker.counts(publication.id).seeders);
+        let seeders = u64::from(tracker.counts(&publication.info_hashes).seeders);
         Self {
             href: format!("/p/{}", publication.id),
             title: shown(&publication.title),

@@ -93,7 +93,7 @@ pub(in crate::web) async fn page_or_torrent(
     let publication = &shelved.publication;
     let torrent_length = mint.torrent_file(publication).await?.len() as u64;
     let counts = state.catalog.tally(publication.id).counts();
-    let swarm = state.tracker.counts(publication.id);
+    let swarm = state.tracker.counts(&publication.info_hashes);
     let frame = Frame::new(viewer.as_ref(), state.who_may_publish);
     let rows = publication
         .files
