@@ -212,6 +212,17 @@ impl Swarm {
         dropped
     }
 
+    /// For how long nobody in it was heard of: a measure that is the same for all swarms.
+    pub fn silence(&self, now: Uptime) -> u16 {
+        self.silences(now.into()).min().unwrap_or(u16::MAX)
+    }
+
+    /// Drops everybody.
+    pub fn clear(&mut self, crowd: &Crowd) {
+        self.v4.evict(Moment::default(), 0, usize::MAX, crowd);
+        self.v6.evict(Moment::default(), 0, usize::MAX, crowd);
+    }
+
     fn silences(&self, now: Moment) -> impl Iterator<Item = u16> {
         self.v4.silences(now).chain(self.v6.silences(now))
     }

@@ -1,12 +1,12 @@
 //! All swarms as bytes: written at intervals and at the end, read at the start, so that peers that come back after a restart
 //! find each other at once.
 //!
-//! The form: [`BEGINNING`], the time in seconds since 1970, then for each swarm a one, its info-hash and the swarm as
-//! [`Swarm::save`] writes it; a zero, and the SHA-256 of everything before. Numbers are little-endian.
+//! The form: [`BEGINNING`], the time in seconds since 1970, then for each swarm a one, its info-hash, its finished
+//! downloads in 64 bits and the swarm as [`Swarm::save`] writes it; a zero, and the SHA-256 of everything before. Numbers are little-endian.
 
 use std::io::{self, Write};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::service::Tracker;
 use crate::domain::swarm::crowd::Crowd;
 use crate::domain::swarm::{Damaged, Swarm};
+use crate::domain::tally::{Counts, Tally};
 use crate::proto::id::InfoHash;
 
 /// How the file begins; another form will begin otherwise.
@@ -38,6 +39,7 @@ impl Tracker {
                 for (name, tracked) in &shard.swarms {
                     part.push(1);
                     part.extend(name.as_bytes());
+                    part.extend(tracked.tally.counts().completed.to_le_bytes());
                     tracked.swarm.save(now, &mut part);
                 }
             }
@@ -66,19 +68,30 @@ impl Tracker {
         let (now, lifetime) = (self.uptime(now), self.options.lifetime());
         let (mut swarms, nobody) = (Vec::new(), Crowd::default());
         while take(&mut bytes)? != [0] {
-            let listed = self.catalog.listed(&InfoHash::from(take(&mut bytes)?));
+            let subject = self.subject(&InfoHash::from(take(&mut bytes)?));
+            let completed = u64::from_le_bytes(take(&mut bytes)?);
+            let is_tracked = self.tracks(&subject);
             // Who was in a swarm that is no more is counted aside.
-            let crowd = listed.map_or(&nobody, |_| &self.crowd);
+            let crowd = if is_tracked { &self.crowd } else { &nobody };
             let swarm = Swarm::restore(&mut bytes, now, passed, lifetime, crowd)?;
-            swarms.extend(listed.filter(|_| !swarm.is_empty()).zip(Some(swarm)));
+            if is_tracked && !swarm.is_empty() {
+                swarms.push((subject, completed, swarm));
+            }
         }
         let mut restored = 0;
-        for (listed, swarm) in swarms {
+        for (subject, completed, swarm) in swarms {
             restored += swarm.len();
-            let tracked = self.track(&listed, swarm);
-            self.shard(&listed.primary)
-                .swarms
-                .insert(listed.primary, tracked);
+            let mut tracked = self.track(&subject, swarm);
+            // The totals of publications are in the database.
+            if subject.publication.is_none() {
+                tracked.tally = Arc::new(Tally::resume(Counts {
+                    completed,
+                    ..Counts::default()
+                }));
+            }
+            let mut shard = self.shard(&subject.name);
+            shard.unpublished += usize::from(subject.publication.is_none());
+            shard.swarms.insert(subject.name, tracked);
         }
         self.peers.fetch_add(restored, Relaxed);
         Ok(restored)

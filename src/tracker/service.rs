@@ -4,6 +4,7 @@
 //! await. A swarm is kept under one name, so both info-hashes of a hybrid torrent (BEP 52) are one swarm. The server's own
 //! seed is in every answer without ever announcing. Only published torrents are tracked.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +59,8 @@ pub struct Options {
     pub torrents_per_address: u32,
     /// Peers of all torrents, at most; the oldest make room.
     pub peers: usize,
+    /// Torrents that are tracked without being published here, at most; those that were silent for longest make room.
+    pub unpublished_torrents: usize,
     /// Seconds between two savings of all swarms to the data directory, from where a restart takes them up.
     pub save_interval: u64,
 }
@@ -75,6 +78,7 @@ impl Default for Options {
             peers_per_address: 128,
             torrents_per_address: 20_000,
             peers: 2_000_000,
+            unpublished_torrents: 1_000_000,
             save_interval: 5 * 60,
         }
     }
@@ -132,14 +136,25 @@ pub struct Tracker {
 /// Some of the swarms, each under the name that stands for its torrent.
 pub(super) struct Shard {
     pub(super) swarms: HashMap<InfoHash, Tracked>,
+    /// How many of them are of torrents that are not published here.
+    pub(super) unpublished: usize,
     rng: StdRng,
 }
 
 /// A swarm and where its finished downloads are counted.
 pub(super) struct Tracked {
     pub(super) swarm: Swarm,
-    listed: Listed,
-    tally: Arc<Tally>,
+    pub(super) publication: Option<Listed>,
+    pub(super) tally: Arc<Tally>,
+}
+
+/// A torrent that somebody asks about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject {
+    /// The one name that stands for it.
+    pub(super) name: InfoHash,
+    /// Where it is published here.
+    pub(super) publication: Option<Listed>,
 }
 
 impl Tracker {
@@ -154,6 +169,7 @@ impl Tracker {
         let shard = || {
             Mutex::new(Shard {
                 swarms: HashMap::new(),
+                unpublished: 0,
                 rng: StdRng::from_rng(rng),
             })
         };
@@ -188,27 +204,30 @@ impl Tracker {
         now: Instant,
     ) -> Result<AnnounceAnswer, Failure> {
         let source = asker.ip;
-        let listed = self.catalog.listed(&request.info_hash).ok_or_else(|| {
-            Failure::new(
-                "This tracker does not know this torrent. Ask its publisher, or try again later if it is new.",
-            )
-            .retry(Retry::InMinutes(RETRY_UNKNOWN))
-        })?;
-        let mut peers = self.embedded_for(request, source);
-        let mut guard = self.shard(&listed.primary);
-        let shard = &mut *guard;
-        let jitter = shard.rng.random_range(0..=self.options.jitter());
-        let tracked = shard
-            .swarms
-            .entry(listed.primary)
-            .or_insert_with(|| self.track(&listed, Swarm::default()));
-        let before = tracked.swarm.len();
+        let subject = self.subject(&request.info_hash);
+        if !self.tracks(&subject) {
+            let reason = "This tracker does not know this torrent. Ask its publisher, or try again later if it is new.";
+            return Err(Failure::new(reason).retry(Retry::InMinutes(RETRY_UNKNOWN)));
+        }
         let terms = Terms {
             now: self.uptime(now),
             limits: &self.limits(),
             crowd: &self.crowd,
-            length: Some(tracked.listed.total_length),
+            length: subject.publication.map(|listed| listed.total_length),
         };
+        let mut peers = self.embedded_for(&subject, request, source);
+        let mut guard = self.shard(&subject.name);
+        let shard = &mut *guard;
+        let jitter = shard.rng.random_range(0..=self.options.jitter());
+        if subject.publication.is_none() && !shard.swarms.contains_key(&subject.name) {
+            self.make_room_for_swarm(shard, terms.now);
+            shard.unpublished += 1;
+        }
+        let tracked = shard
+            .swarms
+            .entry(subject.name)
+            .or_insert_with(|| self.track(&subject, Swarm::default()));
+        let before = tracked.swarm.len();
         let progress = tracked
             .swarm
             .announce(request, source, &terms)
@@ -229,7 +248,11 @@ impl Tracker {
         Ok(AnnounceAnswer {
             interval: self.options.interval.saturating_add(jitter),
             min_interval: Some(self.options.min_interval),
-            complete: Some(counts.complete.saturating_add(self.embedded_count())),
+            complete: Some(
+                counts
+                    .complete
+                    .saturating_add(self.embedded_count(&subject)),
+            ),
             incomplete: Some(counts.incomplete),
             downloaded: Some(downloaded),
             peers,
@@ -238,11 +261,11 @@ impl Tracker {
         })
     }
 
-    /// Answers a scrape. Torrents that are not published here are left out.
+    /// Answers a scrape. Torrents that are not tracked here are left out.
     pub fn scrape(&self, request: &ScrapeRequest, _asker: &Asker) -> ScrapeAnswer {
         let known = request.info_hashes.iter().filter_map(|info_hash| {
-            let listed = self.catalog.listed(info_hash)?;
-            Some((*info_hash, self.numbers(&listed)))
+            let subject = self.subject(info_hash);
+            Some((*info_hash, self.numbers(&subject)?))
         });
         ScrapeAnswer {
             files: known.collect(),
@@ -252,10 +275,8 @@ impl Tracker {
 
     /// The swarm of a publication in numbers; all zero where it is none.
     pub fn counts(&self, info_hashes: &InfoHashes) -> SwarmCounts {
-        let Some(listed) = self.catalog.listed(&info_hashes.primary()) else {
-            return SwarmCounts::default();
-        };
-        let numbers = self.numbers(&listed);
+        let subject = self.subject(&info_hashes.primary());
+        let numbers = self.numbers(&subject).unwrap_or_default();
         SwarmCounts {
             seeders: numbers.complete,
             leechers: numbers.incomplete,
@@ -269,9 +290,16 @@ impl Tracker {
         for shard in &self.shards {
             let mut shard = lock(shard);
             let before = shard.len();
-            shard.swarms.retain(|_, tracked| {
+            let Shard {
+                swarms,
+                unpublished,
+                ..
+            } = &mut *shard;
+            swarms.retain(|_, tracked| {
                 tracked.swarm.expire(now, lifetime, &self.crowd);
-                !tracked.swarm.is_empty()
+                let is_empty = tracked.swarm.is_empty();
+                *unpublished -= usize::from(is_empty && tracked.publication.is_none());
+                !is_empty
             });
             self.peers.fetch_sub(before - shard.len(), Relaxed);
         }
@@ -282,20 +310,19 @@ impl Tracker {
         Duration::from_secs(self.options.save_interval)
     }
 
-    /// The size of every swarm that somebody is in.
+    /// The size of the swarm of every publication that somebody is in.
     pub fn sizes(&self) -> Vec<(PublicationId, SwarmSize)> {
-        let embedded = self.embedded_count();
         let mut sizes = Vec::new();
         for shard in &self.shards {
             let shard = lock(shard);
             let swarms = shard.swarms.values().filter(|it| !it.swarm.is_empty());
-            sizes.extend(swarms.map(|tracked| {
+            sizes.extend(swarms.filter_map(|tracked| {
                 let counts = tracked.swarm.counts();
                 let size = SwarmSize {
-                    seeders: counts.complete.saturating_add(embedded),
+                    seeders: counts.complete.saturating_add(self.embedded_seeds()),
                     leechers: counts.incomplete,
                 };
-                (tracked.listed.id, size)
+                Some((tracked.publication?.id, size))
             }));
         }
         sizes
@@ -306,26 +333,50 @@ impl Tracker {
         self.peers.load(Relaxed)
     }
 
-    pub(super) fn track(&self, listed: &Listed, swarm: Swarm) -> Tracked {
-        Tracked {
-            swarm,
-            listed: *listed,
-            tally: self.catalog.tally(listed.id),
+    /// Whether a torrent has a swarm here, if somebody comes.
+    #[expect(clippy::unused_self, reason = "the mode decides")]
+    pub(super) fn tracks(&self, subject: &Subject) -> bool {
+        subject.publication.is_some()
+    }
+
+    /// The torrent of an info-hash: both of a hybrid torrent mean one.
+    pub(super) fn subject(&self, info_hash: &InfoHash) -> Subject {
+        let publication = self.catalog.listed(info_hash);
+        Subject {
+            name: publication.map_or(*info_hash, |listed| listed.primary),
+            publication,
         }
     }
 
-    fn numbers(&self, listed: &Listed) -> ScrapeCounts {
-        let swarm = self
-            .shard(&listed.primary)
-            .swarms
-            .get(&listed.primary)
-            .map(|tracked| tracked.swarm.counts());
-        let swarm = swarm.unwrap_or_else(|| Swarm::default().counts());
-        ScrapeCounts {
-            complete: swarm.complete.saturating_add(self.embedded_count()),
-            downloaded: self.catalog.tally(listed.id).counts().completed,
-            ..swarm
+    pub(super) fn track(&self, subject: &Subject, swarm: Swarm) -> Tracked {
+        let tally = subject.publication.map(|it| self.catalog.tally(it.id));
+        Tracked {
+            swarm,
+            publication: subject.publication,
+            tally: tally.unwrap_or_default(),
         }
+    }
+
+    /// A torrent's swarm in numbers; `None` where the torrent is neither published nor has a swarm.
+    fn numbers(&self, subject: &Subject) -> Option<ScrapeCounts> {
+        let tracked = self
+            .shard(&subject.name)
+            .swarms
+            .get(&subject.name)
+            .map(|tracked| {
+                let downloaded = tracked.tally.counts().completed;
+                (tracked.swarm.counts(), downloaded)
+            });
+        let without_swarm = || {
+            let tally = self.catalog.tally(subject.publication?.id);
+            Some((Swarm::default().counts(), tally.counts().completed))
+        };
+        let (swarm, downloaded) = tracked.or_else(without_swarm)?;
+        Some(ScrapeCounts {
+            complete: swarm.complete.saturating_add(self.embedded_count(subject)),
+            downloaded,
+            ..swarm
+        })
     }
 
     fn wanted(&self, request: &AnnounceRequest) -> usize {
@@ -337,10 +388,15 @@ impl Tracker {
     }
 
     /// The addresses of this server's own seed that are of use to a peer, as the beginning of its answer.
-    fn embedded_for(&self, request: &AnnounceRequest, source: IpAddr) -> Vec<Peer> {
+    fn embedded_for(
+        &self,
+        subject: &Subject,
+        request: &AnnounceRequest,
+        source: IpAddr,
+    ) -> Vec<Peer> {
         let wanted = self.wanted(request);
         let mut peers = Vec::with_capacity(wanted.min(64));
-        if !request.wants_nothing() {
+        if subject.publication.is_some() && !request.wants_nothing() {
             let seed = self.embedded.read().unwrap_or_else(PoisonError::into_inner);
             let addresses = seed
                 .addresses
@@ -354,7 +410,12 @@ impl Tracker {
         peers
     }
 
-    fn embedded_count(&self) -> u32 {
+    /// The seeds that this server adds to a swarm: itself, where it has what the torrent is of.
+    fn embedded_count(&self, subject: &Subject) -> u32 {
+        subject.publication.map_or(0, |_| self.embedded_seeds())
+    }
+
+    fn embedded_seeds(&self) -> u32 {
         let seed = self.embedded.read().unwrap_or_else(PoisonError::into_inner);
         u32::from(!seed.addresses.is_empty())
     }
@@ -370,6 +431,29 @@ impl Tracker {
             let swarms = shard.swarms.values_mut().map(|tracked| &mut tracked.swarm);
             let evicted = Swarm::drop_oldest(swarms, 16, now, &self.crowd);
             self.peers.fetch_sub(evicted, Relaxed);
+        }
+    }
+
+    /// Makes room for the swarm of one more torrent that is not published here, where there are too many: the sixteenth of those
+    /// in the shard that were silent for longest goes.
+    fn make_room_for_swarm(&self, shard: &mut Shard, now: Uptime) {
+        if shard.unpublished < self.options.unpublished_torrents.div_ceil(SHARDS) {
+            return;
+        }
+        let mut silences: Vec<_> = shard
+            .swarms
+            .iter()
+            .filter(|(_, tracked)| tracked.publication.is_none())
+            .map(|(name, tracked)| (Reverse(tracked.swarm.silence(now)), *name))
+            .collect();
+        let quota = (silences.len() / 16).max(1);
+        silences.sort_unstable_by_key(|(silence, _)| *silence);
+        for (_, name) in silences.into_iter().take(quota) {
+            if let Some(mut tracked) = shard.swarms.remove(&name) {
+                shard.unpublished -= 1;
+                self.peers.fetch_sub(tracked.swarm.len(), Relaxed);
+                tracked.swarm.clear(&self.crowd);
+            }
         }
     }
 
