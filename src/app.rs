@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +25,8 @@ use housekeeping::Housekeeper;
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::door::{self, Guests, Services};
+use crate::domain::networks::Networks;
+use crate::door::{self, Arrival, Entrance, Guests, Services};
 use crate::engine::Engine;
 use crate::proto::id::PeerId;
 use crate::publish::{Ingest, sweep};
@@ -129,7 +129,9 @@ impl App {
         let catalog = Catalog::load(Arc::new(database.clone()), &config.catalog).await?;
         sweep(&catalog, &*content).await?;
 
-        let ports = Ports::open(&config)?;
+        let trusted_proxies: Networks = config.web.trusted_proxies.iter().copied().collect();
+        let trusted_proxies = Arc::new(trusted_proxies);
+        let ports = Ports::open(&config, &trusted_proxies)?;
         let listen = ports.listen;
         let url = match config.public_url.as_str() {
             "" => Url::parse(&format!("http://localhost:{}", listen.port()))?,
@@ -185,6 +187,7 @@ impl App {
         let site = web::Site {
             router: web::router(state),
             tracker: Arc::clone(&tracker),
+            proxies: web::TrustedProxies::new(trusted_proxies),
             head_timeout: Duration::from_secs(config.door.head_timeout),
             write_timeout: Duration::from_secs(config.web.write_timeout),
         };
@@ -257,7 +260,7 @@ impl App {
 
 /// The open ports, before anybody is let in.
 struct Ports {
-    listeners: Vec<(TcpListener, Guests)>,
+    entrances: Vec<Entrance>,
     /// For the UDP tracker.
     packets: UdpSocket,
     /// The address of the one port.
@@ -270,10 +273,15 @@ struct Ports {
 
 impl Ports {
     /// Opens the one port, for connections and for packets, and those of their own that are configured.
-    fn open(config: &Config) -> Result<Self, StartError> {
+    fn open(config: &Config, trusted_proxies: &Arc<Networks>) -> Result<Self, StartError> {
+        let entrance = |listener, guests| Entrance {
+            listener,
+            guests,
+            trusted_proxies: Arc::clone(trusted_proxies),
+        };
         let (listener, listen, packets) = open_one_port(config)?;
         let mut ports = Self {
-            listeners: vec![(listener, Guests::All)],
+            entrances: vec![entrance(listener, Guests::All)],
             listen,
             for_peers: listen.port(),
             for_packets: packets.1,
@@ -281,7 +289,8 @@ impl Ports {
         };
         if let Ok(address) = config.peer.listen.parse() {
             let (listener, own) = open_port(address, "peer.listen")?;
-            ports.listeners.push((listener, Guests::PeersOnly));
+            let own_door = entrance(listener, Guests::PeersOnly);
+            ports.entrances.push(own_door);
             ports.for_peers = own.port();
         }
         Ok(ports)
@@ -304,19 +313,11 @@ impl Ports {
         let packets =
             UdpTracker::new(self.packets, Arc::clone(tracker)).map_err(StartError::Packets)?;
         tasks.spawn(packets.serve(shutdown.clone()));
-        for (listener, guests) in self.listeners {
+        for entrance in self.entrances {
             let (services, options) = (services.clone(), options.clone());
             let (connections, shutdown) = (tasks.clone(), shutdown.clone());
             tasks.spawn(async move {
-                door::open(
-                    listener,
-                    guests,
-                    services,
-                    &options,
-                    &connections,
-                    &shutdown,
-                )
-                .await;
+                door::open(entrance, services, &options, &connections, &shutdown).await;
             });
         }
         Ok(())
@@ -383,13 +384,25 @@ struct House {
 }
 
 impl Services for House {
-    async fn http(&self, stream: TcpStream, source: SocketAddr) {
-        self.site.serve(stream, source, &self.shutdown).await;
+    async fn http(&self, arrival: Arrival) {
+        let Arrival {
+            stream,
+            received,
+            source,
+        } = arrival;
+        self.site
+            .serve(stream, received, source, &self.shutdown)
+            .await;
     }
 
-    async fn peer(&self, stream: TcpStream, source: SocketAddr) {
+    async fn peer(&self, arrival: Arrival) {
+        let Arrival {
+            stream,
+            received,
+            source,
+        } = arrival;
         self.engine
-            .serve(stream, BytesMut::new(), source, &self.shutdown)
+            .serve(stream, received, source, &self.shutdown)
             .await;
     }
 }

@@ -3,25 +3,36 @@
 //! The first byte tells them apart: a peer's handshake begins with 19, the length of its protocol's name (BEP 3), and an HTTP request with the
 //! capital letter of a method (RFC 9110). It is looked at and left in place, so each service reads its stream from the start. A connection that says
 //! nothing is closed after a deadline, and there is a bound on how many may be undecided, in all and from one address.
+//!
+//! A trusted proxy may put a header of the [PROXY protocol](crate::proto::proxy) before all of it. Its beginning is that of `POST`, so
+//! these connections alone are read instead of looked at, and what was read goes to the service with the stream.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::domain::networks::Networks;
 use crate::engine::limits::Connections;
+use crate::proto::proxy;
 
 /// Connections that the system holds ready for us to accept.
 const BACKLOG: i32 = 1024;
 
 /// How long to wait when the system has no descriptors left: accepting again at once would only spin.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+
+/// Room for what a proxy says before everything else, as a rule.
+const HEADER_ROOM: usize = 256;
 
 /// The bounds of the door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,13 +93,35 @@ pub enum Guests {
     PeersOnly,
 }
 
+/// A connection and whoever it is of.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The connection.
+    pub stream: TcpStream,
+    /// What was read of it already.
+    pub received: BytesMut,
+    /// Where it came from, by its own address or by the word of a trusted proxy.
+    pub source: SocketAddr,
+}
+
 /// What stands behind the door. Each call is one connection, served until it ends.
 pub trait Services: Clone + Send + 'static {
     /// Serves an HTTP connection.
-    fn http(&self, stream: TcpStream, source: SocketAddr) -> impl Future<Output = ()> + Send;
+    fn http(&self, arrival: Arrival) -> impl Future<Output = ()> + Send;
 
     /// Serves a peer.
-    fn peer(&self, stream: TcpStream, source: SocketAddr) -> impl Future<Output = ()> + Send;
+    fn peer(&self, arrival: Arrival) -> impl Future<Output = ()> + Send;
+}
+
+/// A listening socket, and who may come in by it.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The socket.
+    pub listener: TcpListener,
+    /// Who is let in.
+    pub guests: Guests,
+    /// The proxies that are believed about where a connection came from.
+    pub trusted_proxies: Arc<Networks>,
 }
 
 /// Opens a listening socket. An IPv6 wildcard takes IPv4 as well, and becomes the IPv4 one where the system has no IPv6.
@@ -137,14 +170,20 @@ fn has_ipv6() -> bool {
 
 /// Lets connections in until shutdown, each in a task of its own.
 pub async fn open<S: Services>(
-    listener: TcpListener,
-    guests: Guests,
+    entrance: Entrance,
     services: S,
     options: &Options,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) {
+    let Entrance {
+        listener,
+        guests,
+        trusted_proxies,
+    } = entrance;
     let undecided = Connections::new(options.undecided, options.undecided_per_address);
+    // All that a proxy brings comes from its one address.
+    let from_proxies = Connections::new(options.undecided, options.undecided);
     let http = Connections::new(options.http_connections, options.http_connections);
     let patience = Duration::from_secs(options.first_byte_timeout);
     loop {
@@ -160,24 +199,40 @@ pub async fn open<S: Services>(
                 continue;
             }
         };
-        let Some(waiting) = undecided.enter(source.ip().to_canonical()) else {
+        let is_proxy = trusted_proxies.contain(source.ip());
+        let waiting_room = if is_proxy { &from_proxies } else { &undecided };
+        let Some(waiting) = waiting_room.enter(source.ip().to_canonical()) else {
             tracing::debug!(%source, "too many connections have said nothing yet");
             continue;
         };
         let (services, http, shutdown) = (services.clone(), http.clone(), shutdown.clone());
+        let undecided = undecided.clone();
+        let mut arrival = Arrival {
+            stream,
+            received: BytesMut::new(),
+            source,
+        };
         tasks.spawn(async move {
+            let met = async {
+                if is_proxy {
+                    arrival.brought_by_proxy(&undecided).await
+                } else {
+                    arrival.first_speech().await
+                }
+            };
             let speech = tokio::select! {
                 () = shutdown.cancelled() => return,
-                speech = timeout(patience, first_speech(&stream)) => speech,
+                speech = timeout(patience, met) => speech,
             };
             drop(waiting);
+            let source = arrival.source;
             match speech {
-                Ok(Ok(Speech::Peer)) => services.peer(stream, source).await,
+                Ok(Ok(Speech::Peer)) => services.peer(arrival).await,
                 Ok(Ok(Speech::Http)) if guests == Guests::All => {
                     let Some(_place) = http.enter(source.ip()) else {
                         return tracing::debug!(%source, "no place for another HTTP connection");
                     };
-                    services.http(stream, source).await;
+                    services.http(arrival).await;
                 }
                 Ok(Ok(Speech::Http | Speech::Unknown)) => {
                     tracing::debug!(%source, "the connection speaks nothing that is served here");
@@ -189,12 +244,46 @@ pub async fn open<S: Services>(
     }
 }
 
-/// Waits for the first byte and leaves it where it is.
-async fn first_speech(stream: &TcpStream) -> io::Result<Speech> {
-    let mut first = [0];
-    match stream.peek(&mut first).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(Speech::of(first[0])),
+impl Arrival {
+    /// Waits for the first byte. One that was not read already is left where it is.
+    async fn first_speech(&self) -> io::Result<Speech> {
+        if let Some(first) = self.received.first() {
+            return Ok(Speech::of(*first));
+        }
+        let mut first = [0];
+        match self.stream.peek(&mut first).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(Speech::of(first[0])),
+        }
+    }
+
+    /// Learns from a trusted proxy where the connection came from, if it says so, and waits for the first byte behind that. While
+    /// whoever it is says nothing, it counts like everybody else.
+    async fn brought_by_proxy(&mut self, undecided: &Connections) -> io::Result<Speech> {
+        let header = loop {
+            let reading = proxy::read(&self.received)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            match reading {
+                proxy::Reading::Header(header) => break header,
+                proxy::Reading::Absent => return self.first_speech().await,
+                proxy::Reading::Part => {}
+            }
+            self.received.reserve(HEADER_ROOM);
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        };
+        self.received.advance(header.length);
+        let Some(source) = header.source else {
+            return self.first_speech().await;
+        };
+        self.source = source;
+        let Some(_waiting) = undecided.enter(source.ip().to_canonical()) else {
+            return Err(io::Error::other(
+                "too many connections have said nothing yet",
+            ));
+        };
+        self.first_speech().await
     }
 }
 

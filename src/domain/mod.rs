@@ -7,6 +7,7 @@ pub mod account;
 pub mod addresses;
 pub mod choker;
 pub mod history;
+pub mod networks;
 pub mod picker;
 pub mod pipeline;
 pub mod publication;

@@ -14,6 +14,7 @@
 //! | [`tracker`] | announces and scrapes | BEP 3, 7, 15, 21, 23, 31, 41, 48 |
 //! | `sha` | SHA-1 and SHA-256 of several messages at once | FIPS 180-4 |
 //! | [`range`] | the `Range` header of web seeds | RFC 9110 section 14 |
+//! | [`forwarded`], [`proxy`] | where a request or a connection behind a proxy came from | RFC 7239; the PROXY protocol |
 
 #![warn(clippy::indexing_slicing)]
 // Tests may add up: an overflow there is a failed test.
@@ -21,9 +22,11 @@
 
 pub mod bencode;
 pub mod bitfield;
+pub mod forwarded;
 pub mod geometry;
 pub mod id;
 pub mod metainfo;
+pub mod proxy;
 pub mod range;
 pub(crate) mod sha;
 pub mod tracker;

@@ -65,12 +65,18 @@ enum Next {
 }
 
 impl<'s> Direct<'s> {
-    pub(super) fn new(site: &'s Site, stream: &'s mut TcpStream, source: SocketAddr) -> Self {
+    /// A connection from `source`, of which `received` was read already.
+    pub(super) fn new(
+        site: &'s Site,
+        stream: &'s mut TcpStream,
+        received: BytesMut,
+        source: SocketAddr,
+    ) -> Self {
         Self {
             site,
             stream,
             source,
-            received: BytesMut::new(),
+            received,
             out: Vec::new(),
         }
     }
@@ -139,12 +145,16 @@ impl<'s> Direct<'s> {
 
     fn ask(&self, head: &PlainHead<'_>) -> Option<Asked> {
         let (path, query) = head.path_and_query();
+        let source = self
+            .site
+            .proxies
+            .source(self.source, |name| head.lines(name));
         let answer = tracker::http::answer(
             &self.site.tracker,
             &head.method,
             path,
             query,
-            self.source.ip(),
+            source.ip(),
             ambient::now(),
         );
         if let Some(answer) = answer {
@@ -157,7 +167,7 @@ impl<'s> Direct<'s> {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.target.parse::<Uri>().ok()?;
         *request.headers_mut() = head.headers()?;
-        request.extensions_mut().insert(SourceAddress(self.source));
+        request.extensions_mut().insert(SourceAddress(source));
         Some(Asked::File(Box::new(request)))
     }
 

@@ -47,6 +47,17 @@ impl<'b> PlainHead<'b> {
         }
     }
 
+    /// The values of the fields of a name, in their order.
+    pub(super) fn lines<'h>(
+        &'h self,
+        name: &'static str,
+    ) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'h, 'b> {
+        let named = self.fields.iter();
+        named
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
+    }
+
     /// The header fields; `None` where one is not valid.
     pub(super) fn headers(&self) -> Option<HeaderMap> {
         let mut headers = HeaderMap::with_capacity(self.fields.len());

@@ -5,6 +5,7 @@
 //! | `router` | the site's URL map on one page |
 //! | `serve` | one connection: the tracker's paths first, then the router |
 //! | `state` | what it stands on, and its bounds |
+//! | `proxies` | where a request came from, if a proxy brought it |
 //! | `guard` | hosts, origins and the headers of every answer |
 //! | `auth`, `credentials`, `backoff` | who asks: sessions, tokens, passwords |
 //! | `pages` | what people see |
@@ -31,6 +32,7 @@ mod incoming;
 mod links;
 mod pages;
 mod patience;
+mod proxies;
 mod router;
 mod serve;
 mod shelf;
@@ -47,6 +49,7 @@ mod tests;
 pub use auth::{Auth, SourceAddress};
 pub use credentials::{ApiToken, HashError, hash_password, hash_secret, is_password, new_token};
 pub use links::{Links, PublicUrlError};
+pub use proxies::TrustedProxies;
 pub use router::router;
 pub use serve::Site;
 pub use state::{Options, Parts, WebState};

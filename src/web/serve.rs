@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
-use http::{Request, Response};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,6 +25,7 @@ use tower::ServiceExt;
 
 use super::SourceAddress;
 use super::direct::Direct;
+use super::proxies::TrustedProxies;
 use crate::ambient;
 use crate::reader::ReadError;
 use crate::tracker::{self, Tracker};
@@ -36,6 +37,8 @@ pub struct Site {
     pub router: Router,
     /// Answers `/announce` and `/scrape`.
     pub tracker: Arc<Tracker>,
+    /// Who is believed about where a request came from.
+    pub proxies: TrustedProxies,
     /// How long a connection may take over the head of a request, and stay open between two.
     pub head_timeout: Duration,
     /// How long a reader may leave all that we sent unread.
@@ -49,17 +52,19 @@ const MAX_HEAD: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 
 impl Site {
-    /// Serves a connection until either side ends it, or, at shutdown, until the request under way is answered.
+    /// Serves a connection, of which `received` was read already, until either side ends it, or, at shutdown, until the request
+    /// under way is answered.
     pub async fn serve(
         &self,
         mut stream: TcpStream,
+        received: BytesMut,
         source: SocketAddr,
         shutdown: &CancellationToken,
     ) {
         let _ = stream.set_nodelay(true);
         bound_unread(&stream, self.write_timeout);
         let mut stopped = pin!(shutdown.cancelled());
-        match Direct::new(self, &mut stream, source)
+        match Direct::new(self, &mut stream, received, source)
             .answer(stopped.as_mut())
             .await
         {
@@ -105,8 +110,11 @@ impl Site {
     async fn answer(
         &self,
         mut request: Request<Incoming>,
-        source: SocketAddr,
+        connection: SocketAddr,
     ) -> Result<Response<Body>, Infallible> {
+        let headers = request.headers();
+        let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let source = self.proxies.source(connection, lines);
         let uri = request.uri();
         let announced = tracker::http::answer(
             &self.tracker,

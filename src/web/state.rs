@@ -13,6 +13,7 @@ use super::links::Links;
 use super::shelf::Shelf;
 use crate::catalog::Catalog;
 use crate::domain::account::WhoMayPublish;
+use crate::domain::networks::Network;
 use crate::publish::Ingest;
 use crate::reader::Reader;
 use crate::store::content::ContentStore;
@@ -24,6 +25,8 @@ use crate::tracker::service::Tracker;
 pub struct Options {
     /// Names by which the server may be asked for, besides the host of `public_url`, IP addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// Networks of the proxies that are believed about where a connection or a request came from.
+    pub trusted_proxies: Vec<Network>,
     /// Seconds that a sender may pause in the middle of a request.
     pub body_timeout: u64,
     /// Bytes a second that a sender has to keep up over longer times.
@@ -42,6 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             body_timeout: 60,
             min_body_rate: 1024,
             write_timeout: 60,

@@ -19,6 +19,7 @@ mod download_command;
 mod edit_command;
 mod magnet_command;
 mod peer;
+mod proxies;
 mod publish;
 mod scripted_seed;
 mod show_command;
