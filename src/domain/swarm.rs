@@ -20,6 +20,7 @@ use entry::{Mark, Moment, Share};
 use members::{Admission, Members, Role, nth_longest};
 
 pub mod crowd;
+mod entries;
 mod entry;
 mod members;
 mod saved;

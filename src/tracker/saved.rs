@@ -5,16 +5,15 @@
 //! downloads in 64 bits and the swarm as [`Swarm::save`] writes it; a zero, and the SHA-256 of everything before. Numbers are little-endian.
 
 use std::io::{self, Write};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use super::service::Tracker;
+use super::service::{Finished, Tracker};
 use crate::domain::swarm::crowd::Crowd;
 use crate::domain::swarm::{Damaged, Swarm};
-use crate::domain::tally::{Counts, Tally};
 use crate::proto::id::InfoHash;
 
 /// How the file begins; another form will begin otherwise.
@@ -39,7 +38,7 @@ impl Tracker {
                 for (name, tracked) in &shard.swarms {
                     part.push(1);
                     part.extend(name.as_bytes());
-                    part.extend(tracked.tally.counts().completed.to_le_bytes());
+                    part.extend(tracked.finished.count().to_le_bytes());
                     tracked.swarm.save(now, &mut part);
                 }
             }
@@ -83,14 +82,11 @@ impl Tracker {
             restored += swarm.len();
             let mut tracked = self.track(&subject, swarm);
             // The totals of publications are in the database.
-            if subject.publication.is_none() {
-                tracked.tally = Arc::new(Tally::resume(Counts {
-                    completed,
-                    ..Counts::default()
-                }));
-            }
             let mut shard = self.shard(&subject.name);
-            shard.unpublished += usize::from(subject.publication.is_none());
+            if let Finished::Unpublished(count) = &mut tracked.finished {
+                *count = completed;
+                shard.unpublished += 1;
+            }
             shard.swarms.insert(subject.name, tracked);
         }
         self.peers.fetch_add(restored, Relaxed);

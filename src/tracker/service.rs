@@ -135,7 +135,8 @@ pub struct Tracker {
 
 /// Some of the swarms, each under the name that stands for its torrent.
 pub(super) struct Shard {
-    pub(super) swarms: HashMap<InfoHash, Tracked>,
+    /// Boxed, for a table has empty places.
+    pub(super) swarms: HashMap<InfoHash, Box<Tracked>>,
     /// How many of them are of torrents that are not published here.
     pub(super) unpublished: usize,
     rng: StdRng,
@@ -144,8 +145,28 @@ pub(super) struct Shard {
 /// A swarm and where its finished downloads are counted.
 pub(super) struct Tracked {
     pub(super) swarm: Swarm,
-    pub(super) publication: Option<Listed>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) finished: Finished,
+}
+
+/// Where the finished downloads of a torrent are counted.
+pub(super) enum Finished {
+    /// With all else that a publication gives.
+    Published(PublicationId, Arc<Tally>),
+    /// Here, for as long as somebody is in the swarm.
+    Unpublished(u64),
+}
+
+impl Finished {
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Published(_, tally) => tally.counts().completed,
+            Self::Unpublished(count) => *count,
+        }
+    }
+
+    const fn is_unpublished(&self) -> bool {
+        matches!(self, Self::Unpublished(_))
+    }
 }
 
 /// A torrent that somebody asks about.
@@ -233,16 +254,21 @@ impl Tracker {
             .announce(request, source, &terms)
             .map_err(|error| Failure::new(error.to_string()))?;
         let after = tracked.swarm.len();
-        if progress.is_finished {
-            tracked.tally.add_completed();
+        match &mut tracked.finished {
+            Finished::Published(_, tally) => {
+                tally.add_delivered_bytes(progress.delivered);
+                if progress.is_finished {
+                    tally.add_completed();
+                }
+            }
+            Finished::Unpublished(count) => *count += u64::from(progress.is_finished),
         }
-        tracked.tally.add_delivered_bytes(progress.delivered);
         let wanted = self.wanted(request).saturating_sub(peers.len());
         tracked
             .swarm
             .choose(request, source, wanted, &mut shard.rng, &mut peers);
         let counts = tracked.swarm.counts();
-        let downloaded = tracked.tally.counts().completed;
+        let downloaded = tracked.finished.count();
         self.settle(shard, before, after, terms.now);
         drop(guard);
         Ok(AnnounceAnswer {
@@ -298,7 +324,7 @@ impl Tracker {
             swarms.retain(|_, tracked| {
                 tracked.swarm.expire(now, lifetime, &self.crowd);
                 let is_empty = tracked.swarm.is_empty();
-                *unpublished -= usize::from(is_empty && tracked.publication.is_none());
+                *unpublished -= usize::from(is_empty && tracked.finished.is_unpublished());
                 !is_empty
             });
             self.peers.fetch_sub(before - shard.len(), Relaxed);
@@ -322,7 +348,10 @@ impl Tracker {
                     seeders: counts.complete.saturating_add(self.embedded_seeds()),
                     leechers: counts.incomplete,
                 };
-                Some((tracked.publication?.id, size))
+                match tracked.finished {
+                    Finished::Published(id, _) => Some((id, size)),
+                    Finished::Unpublished(_) => None,
+                }
             }));
         }
         sizes
@@ -348,13 +377,14 @@ impl Tracker {
         }
     }
 
-    pub(super) fn track(&self, subject: &Subject, swarm: Swarm) -> Tracked {
-        let tally = subject.publication.map(|it| self.catalog.tally(it.id));
-        Tracked {
+    pub(super) fn track(&self, subject: &Subject, swarm: Swarm) -> Box<Tracked> {
+        let published = subject
+            .publication
+            .map(|it| Finished::Published(it.id, self.catalog.tally(it.id)));
+        Box::new(Tracked {
             swarm,
-            publication: subject.publication,
-            tally: tally.unwrap_or_default(),
-        }
+            finished: published.unwrap_or(Finished::Unpublished(0)),
+        })
     }
 
     /// A torrent's swarm in numbers; `None` where the torrent is neither published nor has a swarm.
@@ -364,7 +394,7 @@ impl Tracker {
             .swarms
             .get(&subject.name)
             .map(|tracked| {
-                let downloaded = tracked.tally.counts().completed;
+                let downloaded = tracked.finished.count();
                 (tracked.swarm.counts(), downloaded)
             });
         let without_swarm = || {
@@ -443,7 +473,7 @@ impl Tracker {
         let mut silences: Vec<_> = shard
             .swarms
             .iter()
-            .filter(|(_, tracked)| tracked.publication.is_none())
+            .filter(|(_, tracked)| tracked.finished.is_unpublished())
             .map(|(name, tracked)| (Reverse(tracked.swarm.silence(now)), *name))
             .collect();
         let quota = (silences.len() / 16).max(1);

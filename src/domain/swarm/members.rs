@@ -1,6 +1,6 @@
 //! The peers of a swarm in one address family.
 //!
-//! One dense vector in three segments, downloaders before partial seeds before seeds, so that a peer's role is where
+//! One dense row in three segments, downloaders before partial seeds before seeds, so that a peer's role is where
 //! it lies, every count is known, and a random choice among any prefix takes no search. An entry is what a peer must be
 //! known by and no more: 14 bytes for IPv4. A small swarm is searched from end to end; a large one has an index from
 //! networks (an IPv4 address, an IPv6 /64) to positions. Ids are kept beside the entries while a swarm is small, for the
@@ -15,6 +15,7 @@ use hashbrown::HashTable;
 use rand::{Rng, RngExt};
 
 use super::crowd::Crowd;
+use super::entries::Entries;
 use super::entry::{Entry, Mark, Moment};
 use super::{Asker, Terms, TooManySwarms};
 use crate::proto::id::PeerId;
@@ -80,23 +81,30 @@ pub(super) struct Previous {
 #[derive(Debug)]
 pub(super) struct Members<A: Address> {
     /// `[..partial_from]` are downloaders, `[partial_from..seeds_from]` partial seeds, `[seeds_from..]` seeds.
-    all: Vec<Entry<A>>,
-    partial_from: usize,
-    seeds_from: usize,
-    /// In step with `all`, or empty: the swarm has been too large for them.
-    ids: Vec<PeerId>,
-    /// The positions in `all`, by network; `None` while the swarm is small.
-    index: Option<HashTable<u32>>,
+    all: Entries<A>,
+    partial_from: u32,
+    seeds_from: u32,
+    beside: Beside,
+}
+
+/// What is kept beside the peers.
+#[derive(Debug)]
+enum Beside {
+    /// Of a small swarm: the ids, in step with the peers.
+    Ids(Vec<PeerId>),
+    /// Nothing.
+    Nothing,
+    /// Of a large swarm: positions by network.
+    Index(HashTable<u32>),
 }
 
 impl<A: Address> Default for Members<A> {
     fn default() -> Self {
         Self {
-            all: Vec::new(),
+            all: Entries::default(),
             partial_from: 0,
             seeds_from: 0,
-            ids: Vec::new(),
-            index: None,
+            beside: Beside::Ids(Vec::new()),
         }
     }
 }
@@ -107,11 +115,11 @@ impl<A: Address> Members<A> {
     }
 
     pub(super) fn downloaders(&self) -> usize {
-        self.partial_from
+        position(self.partial_from)
     }
 
     pub(super) fn seeds(&self) -> usize {
-        self.all.len() - self.seeds_from
+        self.all.len() - position(self.seeds_from)
     }
 
     /// How long each peer has been silent, in no order.
@@ -156,7 +164,7 @@ impl<A: Address> Members<A> {
             return Ok(None);
         };
         let role = self.role(position);
-        let entry = &mut self.all[position];
+        let entry = self.all.at_mut(position);
         let mark = entry.mark;
         let is_same_peer = mark.is_same_peer(admission.mark);
         entry.seen = terms.now.into();
@@ -165,8 +173,8 @@ impl<A: Address> Members<A> {
         } else {
             admission.mark
         };
-        if let Some(id) = self.ids.get_mut(position) {
-            *id = admission.id;
+        if let Beside::Ids(ids) = &mut self.beside {
+            ids[position] = admission.id;
         }
         self.assign(position, admission.role, crowd);
         Ok(is_same_peer.then_some(Previous { role, mark }))
@@ -183,19 +191,19 @@ impl<A: Address> Members<A> {
     pub(super) fn expire(&mut self, now: Moment, lifetime: u16, crowd: &Crowd) {
         // From the end, since a removal fills its place from behind, where everybody was looked at already.
         for position in (0..self.all.len()).rev() {
-            if self.all[position].seen.silence(now) > lifetime {
+            if self.all.at(position).seen.silence(now) > lifetime {
                 self.remove(position, crowd);
             }
         }
-        if self.all.capacity() / 4 > self.all.len() {
-            self.all.shrink_to(self.all.len() * 2);
-            self.ids.shrink_to(self.ids.len() * 2);
-            if self.all.len() < UNINDEXED / 2 {
-                self.index = None;
-            } else if let Some(index) = &mut self.index {
-                let all = &self.all;
-                index.shrink_to(all.len() * 2, |at| hash_at(all, *at, crowd));
+        self.all.shrink();
+        match &mut self.beside {
+            Beside::Ids(ids) => ids.shrink_to(ids.len() * 2),
+            _ if self.all.len() == 0 => self.beside = Beside::Ids(Vec::new()),
+            Beside::Index(_) if self.all.len() < UNINDEXED / 2 => self.beside = Beside::Nothing,
+            Beside::Index(index) if index.capacity() / 4 > index.len() => {
+                index.shrink_to(index.len() * 2, |at| hash_at(&self.all, *at, crowd));
             }
+            Beside::Index(_) | Beside::Nothing => {}
         }
     }
 
@@ -212,7 +220,7 @@ impl<A: Address> Members<A> {
             if before - self.all.len() >= quota {
                 break;
             }
-            if self.all[position].seen.silence(now) >= silence {
+            if self.all.at(position).seen.silence(now) >= silence {
                 self.remove(position, crowd);
             }
         }
@@ -222,7 +230,9 @@ impl<A: Address> Members<A> {
     /// Puts a peer back that was there before a restart. Bounds held when it was first entered.
     pub(super) fn restore(&mut self, entry: Entry<A>, role: Role, crowd: &Crowd) {
         // What is restored has no ids.
-        self.ids = Vec::new();
+        if let Beside::Ids(_) = self.beside {
+            self.beside = Beside::Nothing;
+        }
         self.enter(entry, role, crowd);
     }
 
@@ -236,12 +246,11 @@ impl<A: Address> Members<A> {
         rng: &mut impl Rng,
         peers: &mut Vec<Peer>,
     ) {
-        let candidates = if only_downloaders {
-            &self.all[..self.partial_from]
+        let count = if only_downloaders {
+            self.downloaders()
         } else {
-            &self.all
+            self.all.len()
         };
-        let count = candidates.len();
         let wanted = full.saturating_sub(peers.len());
         if count == 0 || wanted == 0 {
             return;
@@ -249,10 +258,13 @@ impl<A: Address> Members<A> {
         let stride = coprime(count, rng);
         let mut position = rng.random_range(0..count);
         for _ in 0..count.min(wanted.saturating_mul(4)) {
-            let entry = &candidates[position];
+            let entry = self.all.at(position);
             let address = SocketAddr::new(entry.ip.into(), entry.port.get());
             if asker.can_use(address, entry.mark) {
-                let id = self.ids.get(position).copied();
+                let id = match &self.beside {
+                    Beside::Ids(ids) => ids.get(position).copied(),
+                    Beside::Nothing | Beside::Index(_) => None,
+                };
                 peers.push(Peer { address, id });
                 if peers.len() == full {
                     return;
@@ -286,17 +298,17 @@ impl<A: Address> Members<A> {
     /// The peers of the network of `ip`, with their positions.
     fn network(&self, ip: A, crowd: &Crowd) -> impl Iterator<Item = (usize, &Entry<A>)> {
         let network = ip.network();
-        let indexed = self.index.as_ref().map(|index| {
-            let positions = index.iter_hash(crowd.hash(network));
-            positions.map(|at| position(*at))
+        let (indexed, unindexed) = match &self.beside {
+            Beside::Index(index) => (Some(index.iter_hash(crowd.hash(network))), None),
+            Beside::Ids(_) | Beside::Nothing => (None, Some(self.all.iter().enumerate())),
+        };
+        let indexed = indexed.into_iter().flatten().map(|at| {
+            let position = position(*at);
+            (position, self.all.at(position))
         });
-        let unindexed = self.index.is_none().then_some(0..self.all.len());
-        let positions = unindexed
-            .into_iter()
-            .flatten()
-            .chain(indexed.into_iter().flatten());
-        positions
-            .map(|position| (position, &self.all[position]))
+        let unindexed = unindexed.into_iter().flatten();
+        indexed
+            .chain(unindexed)
             .filter(move |(_, entry)| entry.ip.network() == network)
     }
 
@@ -313,10 +325,10 @@ impl<A: Address> Members<A> {
     }
 
     fn push(&mut self, ip: A, admission: &Admission, terms: &Terms<'_>) {
-        if self.all.len() == self.ids.len() && self.ids.len() < WITH_IDS {
-            self.ids.push(admission.id);
-        } else {
-            self.ids = Vec::new();
+        match &mut self.beside {
+            Beside::Ids(ids) if ids.len() < WITH_IDS => ids.push(admission.id),
+            Beside::Ids(_) => self.beside = Beside::Nothing,
+            Beside::Nothing | Beside::Index(_) => {}
         }
         let entry = Entry {
             ip,
@@ -332,18 +344,19 @@ impl<A: Address> Members<A> {
             crowd.enter(entry.ip.network());
         }
         let position = self.all.len();
-        if position == self.all.capacity() {
-            // By an eighth: a vector that doubles would hold a quarter of all memory in reserve.
-            self.all.reserve_exact((position / 8).max(4));
-        }
         self.all.push(entry);
         let all = &self.all;
-        if let Some(index) = &mut self.index {
-            let hash = hash_at(all, link(position), crowd);
-            index.insert_unique(hash, link(position), |at| hash_at(all, *at, crowd));
-        } else if position >= UNINDEXED {
-            self.index = Some(index_of(all, crowd));
+        match &mut self.beside {
+            Beside::Index(index) => {
+                let hash = hash_at(all, link(position), crowd);
+                index.insert_unique(hash, link(position), |at| hash_at(all, *at, crowd));
+            }
+            Beside::Nothing if position >= UNINDEXED => {
+                self.beside = Beside::Index(index_of(all, crowd));
+            }
+            Beside::Ids(_) | Beside::Nothing => {}
         }
+        // It lies behind the seeds.
         self.assign(position, role, crowd);
     }
 
@@ -351,14 +364,17 @@ impl<A: Address> Members<A> {
         let position = self.assign(position, Role::Seed, crowd);
         let last = self.all.len() - 1;
         self.swap(position, last, crowd);
-        if let Some(index) = &mut self.index {
-            let hash = hash_at(&self.all, link(last), crowd);
-            if let Ok(gone) = index.find_entry(hash, |at| *at == link(last)) {
-                gone.remove();
+        match &mut self.beside {
+            Beside::Ids(ids) => ids.truncate(last),
+            Beside::Nothing => {}
+            Beside::Index(index) => {
+                let hash = hash_at(&self.all, link(last), crowd);
+                if let Ok(gone) = index.find_entry(hash, |at| *at == link(last)) {
+                    gone.remove();
+                }
             }
         }
         let gone = self.all.pop();
-        self.ids.truncate(last);
         if let Some(gone) = gone
             && self.network(gone.ip, crowd).next().is_none()
         {
@@ -367,9 +383,9 @@ impl<A: Address> Members<A> {
     }
 
     fn role(&self, position: usize) -> Role {
-        if position < self.partial_from {
+        if link(position) < self.partial_from {
             Role::Downloader
-        } else if position < self.seeds_from {
+        } else if link(position) < self.seeds_from {
             Role::PartialSeed
         } else {
             Role::Seed
@@ -399,6 +415,7 @@ impl<A: Address> Members<A> {
                 }
                 _ => return position,
             };
+            let border = self::position(border);
             self.swap(position, border, crowd);
             position = border;
         }
@@ -410,14 +427,13 @@ impl<A: Address> Members<A> {
             return;
         }
         self.all.swap(a, b);
-        if !self.ids.is_empty() {
-            self.ids.swap(a, b);
-        }
-        let Some(index) = &mut self.index else {
-            return;
+        let index = match &mut self.beside {
+            Beside::Ids(ids) => return ids.swap(a, b),
+            Beside::Nothing => return,
+            Beside::Index(index) => index,
         };
         // Peers of one network lie under one hash: nothing to do. Otherwise the first steps aside, lest both be at one place.
-        if self.all[a].ip.network() == self.all[b].ip.network() {
+        if self.all.at(a).ip.network() == self.all.at(b).ip.network() {
             return;
         }
         let [hash_a, hash_b] = [a, b].map(|at| hash_at(&self.all, link(at), crowd));
@@ -454,11 +470,11 @@ fn position(link: u32) -> usize {
     usize::try_from(link).unwrap_or(usize::MAX)
 }
 
-fn hash_at<A: Address>(all: &[Entry<A>], at: u32, crowd: &Crowd) -> u64 {
-    crowd.hash(all[position(at)].ip.network())
+fn hash_at<A: Address>(all: &Entries<A>, at: u32, crowd: &Crowd) -> u64 {
+    crowd.hash(all.at(position(at)).ip.network())
 }
 
-fn index_of<A: Address>(all: &[Entry<A>], crowd: &Crowd) -> HashTable<u32> {
+fn index_of<A: Address>(all: &Entries<A>, crowd: &Crowd) -> HashTable<u32> {
     let mut index = HashTable::with_capacity(all.len());
     for at in (0..all.len()).map(link) {
         index.insert_unique(hash_at(all, at, crowd), at, |at| hash_at(all, *at, crowd));
@@ -526,8 +542,9 @@ mod tests {
 
     impl Members<Ipv4Addr> {
         fn check(&self, crowd: &Crowd) {
-            assert!(self.partial_from <= self.seeds_from && self.seeds_from <= self.all.len());
-            assert!(self.ids.is_empty() || self.ids.len() == self.all.len());
+            assert!(
+                self.partial_from <= self.seeds_from && position(self.seeds_from) <= self.all.len()
+            );
             let networks: BTreeSet<_> = self.all.iter().map(|it| it.ip.network()).collect();
             let mut found = 0;
             for network in &networks {
@@ -543,13 +560,17 @@ mod tests {
                 assert_eq!(crowd.swarms(*network) as usize, sharing.count());
             }
             assert_eq!(found, self.all.len());
-            assert!(self.index.as_ref().is_none_or(|it| it.len() == found));
+            match &self.beside {
+                Beside::Ids(ids) => assert_eq!(ids.len(), found),
+                Beside::Nothing => {}
+                Beside::Index(index) => assert_eq!(index.len(), found),
+            }
         }
 
         fn listed(&self) -> BTreeMap<(u8, u16), &'static str> {
             let listed: BTreeMap<_, _> = (0..self.all.len())
                 .map(|position| {
-                    let member = &self.all[position];
+                    let member = self.all.at(position);
                     let key = (member.ip.octets()[3], member.port.get());
                     (key, name(self.role(position)))
                 })
@@ -584,7 +605,11 @@ mod tests {
     /// With an index from the first peer on, or without.
     fn members(is_indexed: bool) -> Members<Ipv4Addr> {
         Members {
-            index: is_indexed.then(HashTable::new),
+            beside: if is_indexed {
+                Beside::Index(HashTable::new())
+            } else {
+                Beside::Ids(Vec::new())
+            },
             ..Members::default()
         }
     }
@@ -611,8 +636,8 @@ mod tests {
                     Step::Expire(lifetime) => {
                         members.expire(at(now).into(), lifetime, &crowd);
                         model.retain(|_, (_, seen)| now - *seen <= lifetime);
-                        if is_indexed && members.index.is_none() {
-                            members.index = Some(index_of(&members.all, &crowd));
+                        if is_indexed {
+                            members.beside = Beside::Index(index_of(&members.all, &crowd));
                         }
                     }
                 }
@@ -725,10 +750,11 @@ mod tests {
                 .admit(Ipv4Addr::from(ip), &admission(1, Role::Seed), &terms)
                 .unwrap();
         }
-        assert!(members.index.is_some() && members.ids.is_empty());
+        assert!(matches!(members.beside, Beside::Index(_)));
         members.check(&crowd);
         members.expire(at(9).into(), 8, &crowd);
-        assert_eq!((members.all.capacity(), members.index.is_none()), (0, true));
+        assert_eq!(members.all.capacity(), 0);
+        assert!(matches!(members.beside, Beside::Ids(ids) if ids.capacity() == 0));
     }
 
     #[test]
@@ -752,9 +778,14 @@ mod tests {
             members
                 .admit(Ipv4Addr::new(192, 0, 2, n), &admission, &terms)
                 .unwrap();
-            let known = members.all.iter().zip(&members.ids);
-            let right = known.filter(|(entry, id)| **id == [entry.ip.octets()[3]; 20].into());
-            assert_eq!(right.count(), if n < 64 { usize::from(n) + 1 } else { 0 });
+            match &members.beside {
+                Beside::Ids(ids) => {
+                    assert!(ids.len() <= WITH_IDS);
+                    let mut known = members.all.iter().zip(ids);
+                    assert!(known.all(|(entry, id)| *id == [entry.ip.octets()[3]; 20].into()));
+                }
+                _ => assert_eq!(members.len(), WITH_IDS + 1),
+            }
         }
     }
 }
