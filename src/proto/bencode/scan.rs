@@ -8,6 +8,8 @@
 //! [`strict`] mode keys must be sorted; [`lenient`] tolerates unsorted keys and a lone newline at the end, since
 //! torrent files with both are about.
 
+use std::cmp::Ordering;
+
 use super::value::Value;
 
 /// Bounds for what a scan accepts.
@@ -387,13 +389,13 @@ impl<'a, 'l> Walk<'a, 'l> {
         }) = self.open.last_mut()
         {
             let last = self.keys.get(*first_key..).and_then(<[_]>::last);
-            match last.map(|last| last.bytes.cmp(bytes)) {
-                Some(std::cmp::Ordering::Equal) => return Err(Rule::DuplicateKey.at(offset)),
-                Some(std::cmp::Ordering::Greater) if self.order == Order::Required => {
+            match last.map(|last| compare(last.bytes, bytes)) {
+                Some(Ordering::Equal) => return Err(Rule::DuplicateKey.at(offset)),
+                Some(Ordering::Greater) if self.order == Order::Required => {
                     return Err(Rule::UnsortedKeys.at(offset));
                 }
-                Some(std::cmp::Ordering::Greater) => *is_sorted = false,
-                Some(std::cmp::Ordering::Less) | None => {}
+                Some(Ordering::Greater) => *is_sorted = false,
+                Some(Ordering::Less) | None => {}
             }
         }
         self.keys.push(Key { bytes, offset });
@@ -436,6 +438,14 @@ impl<'a, 'l> Walk<'a, 'l> {
             }
         }
         Ok(())
+    }
+}
+
+/// How two keys are ordered, which their first bytes nearly always tell.
+fn compare(first: &[u8], second: &[u8]) -> Ordering {
+    match (first.first(), second.first()) {
+        (Some(a), Some(b)) if a != b => a.cmp(b),
+        _ => first.cmp(second),
     }
 }
 

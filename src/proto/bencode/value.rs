@@ -142,12 +142,56 @@ impl<'a> Walk<'a> {
         self.bytes()
     }
 
+    /// Steps over the bytes that come next if they are `bencode`: keys and values, or where some begin and end. False, without
+    /// a step, if others come.
+    #[inline]
+    pub fn step_over<const N: usize>(&mut self, bencode: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk() {
+            Some((next, behind)) if next == bencode => {
+                self.rest = behind;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the integer that comes next, if it is one from 0 of fewer digits than 64 bits might not hold; `None`, without a
+    /// step, if it is not.
+    pub fn small_integer(&mut self) -> Option<u64> {
+        let digits = self.rest.strip_prefix(b"i")?;
+        let mut value = 0_u64;
+        for (index, byte) in digits
+            .iter()
+            .take(MAX_SMALL_DIGITS.saturating_add(1))
+            .enumerate()
+        {
+            match byte {
+                b'0'..=b'9' => {
+                    value = value
+                        .saturating_mul(10)
+                        .saturating_add(u64::from(byte & 0x0f));
+                }
+                b'e' => {
+                    self.rest = digits.get(index.saturating_add(1)..)?;
+                    return Some(value);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// Takes the byte string that comes next; `None`, without a step, if it is none.
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let (length, header) = byte_string_header(self.rest).ok()?;
         let (content, behind) = self.rest.get(header..)?.split_at_checked(length)?;
         self.rest = behind;
         Some(content)
+    }
+
+    /// How many bytes are not passed yet.
+    pub const fn bytes_left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The bytes that were passed since the walk was where `earlier` is.
@@ -179,13 +223,10 @@ impl<'a> Walk<'a> {
         self.rest = list.rest;
         value
     }
-
-    fn step_over(&mut self, tag: &[u8]) -> bool {
-        let behind = self.rest.strip_prefix(tag);
-        self.rest = behind.unwrap_or(self.rest);
-        behind.is_some()
-    }
 }
+
+/// Digits of an integer that 64 bits hold, whatever they are.
+const MAX_SMALL_DIGITS: usize = 18;
 
 /// Bytes in the value that sound bencode begins with; `None` at the end of a list or dictionary.
 fn value_length(bytes: &[u8]) -> Option<usize> {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::file_list::pad_path;
 use super::hash::{HashedContent, HashedFile};
 use super::info::{Format, Info, InfoError, InfoLimits, Layout};
+use super::listing::pad_path;
 use super::merkle::Hash;
 use super::path::{FilePath, PathError, check_component, check_distinct};
 use crate::proto::bencode::Encoder;

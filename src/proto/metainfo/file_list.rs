@@ -1,38 +1,10 @@
 //! The files of a torrent as v1 lists them: `length`, or `files` (BEP 3, BEP 47).
 
-use super::files::{File, FileKind};
+use super::files::File;
 use super::info::{InfoError, InfoLimits};
-use super::path::{FilePath, Joined, PathError};
+use super::listing::Listing;
 use crate::proto::bencode::Value;
 use crate::proto::bencode::value::Walk;
-
-/// A budget for paths: many short entries may share long folders, so that a small input asks for much memory.
-#[derive(Debug)]
-pub(super) struct PathBudget {
-    left: usize,
-    limit: usize,
-}
-
-impl PathBudget {
-    /// What the bookkeeping of one file costs, about.
-    const PER_FILE: usize = 48;
-
-    pub(super) const fn new(limits: &InfoLimits) -> Self {
-        let limit = limits.path_bytes;
-        Self { left: limit, limit }
-    }
-
-    /// Pays for a path that is kept.
-    pub(super) fn charge(&mut self, path: &FilePath) -> Result<(), InfoError> {
-        let cost = path.as_str().len().saturating_add(Self::PER_FILE);
-        let limit = self.limit;
-        self.left = self
-            .left
-            .checked_sub(cost)
-            .ok_or(InfoError::PathsTooLong { limit })?;
-        Ok(())
-    }
-}
 
 /// Takes the list at `files`, which comes next in a walk, whether it is sound or not.
 pub(super) fn take(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
@@ -47,28 +19,41 @@ fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError
             expected: "a list",
         });
     }
-    let mut budget = PathBudget::new(limits);
-    let (mut content, mut pads) = (0_usize, 0_usize);
-    let mut room = Joined::default();
-    let mut files = Vec::new();
+    let mut listing = Listing::new("path", walk.bytes_left(), limits);
     while !walk.leave() {
-        let Some(file) = Entry::take(walk)?.read(&mut room)? else {
-            continue;
-        };
-        let count = match file.kind {
-            FileKind::Content => &mut content,
-            FileKind::Pad => &mut pads,
-        };
-        *count = count.saturating_add(1);
-        if *count > limits.files {
-            return Err(InfoError::TooManyFiles {
-                limit: limits.files,
-            });
+        if !take_plain(walk, &mut listing)? {
+            Entry::take(walk)?.read(&mut listing)?;
         }
-        budget.charge(&file.path)?;
-        files.push(file);
     }
-    Ok(files)
+    Ok(listing.into_files())
+}
+
+/// Takes an entry of a length and a path and nothing else, as nearly all are; false, without a step, if the next is another.
+fn take_plain(walk: &mut Walk<'_>, listing: &mut Listing<'_>) -> Result<bool, InfoError> {
+    let mut inside = walk.clone();
+    let Some(length) = plain_fields(&mut inside, listing) else {
+        listing.forget_names();
+        return Ok(false);
+    };
+    *walk = inside;
+    listing.add(length, None)?;
+    Ok(true)
+}
+
+fn plain_fields(walk: &mut Walk<'_>, listing: &mut Listing<'_>) -> Option<u64> {
+    if !walk.step_over(b"d6:length") {
+        return None;
+    }
+    let length = walk.small_integer()?;
+    if !walk.step_over(b"4:pathl") {
+        return None;
+    }
+    let mut last: &[u8] = b"";
+    while !walk.leave() {
+        last = walk.bytes()?;
+        listing.push_name(last).ok()?;
+    }
+    (walk.leave() && !last.starts_with(UNMARKED_PAD)).then_some(length)
 }
 
 /// Reads a `length` field.
@@ -81,25 +66,6 @@ pub(super) fn read_length(length: Option<Value<'_>>) -> Result<u64, InfoError> {
             field: "length",
             expected: "an integer from 0",
         })
-}
-
-/// A pad of `length` zeros (BEP 47).
-pub(super) fn pad(length: u64) -> Result<File, InfoError> {
-    Ok(File {
-        path: pad_path(length)?,
-        length,
-        offset: 0,
-        kind: FileKind::Pad,
-        pieces_root: None,
-    })
-}
-
-/// BEP 47: a pad is called `.pad/N`, where N is its length; those of one length share a name.
-pub(super) fn pad_path(length: u64) -> Result<FilePath, InfoError> {
-    FilePath::from_components([".pad", &length.to_string()]).map_err(|source| InfoError::Path {
-        field: "path",
-        source,
-    })
 }
 
 /// BEP 47: what a symbolic link points to must be there, as a list of names. It is not followed, nor made.
@@ -153,65 +119,39 @@ impl<'a> Entry<'a> {
         Ok(entry)
     }
 
-    /// The file; `None` for a symbolic link. `room` is where its path is put together.
-    fn read(&self, room: &mut Joined) -> Result<Option<File>, InfoError> {
+    /// Adds the file to the listing, unless it is a symbolic link.
+    fn read(&self, listing: &mut Listing<'_>) -> Result<(), InfoError> {
         if has_letter(self.attr, b'p') {
-            return pad(read_length(self.length)?).map(Some);
+            return listing.add_pad(read_length(self.length)?);
         }
         // BEP 47: a symbolic link has no bytes of its own, whatever its `length` says. In the torrent of a program that
         // counted them the number of pieces does not fit, and that is found later.
         if has_letter(self.attr, b'l') {
-            return check_symlink(self.symlink_path).map(|()| None);
+            return check_symlink(self.symlink_path);
         }
         let length = read_length(self.length)?;
         // Old torrents hold `path` in the publisher's local encoding, and its UTF-8 beside it.
         let path = self.path_utf8.or(self.path);
         let path = path.ok_or(InfoError::Missing { field: "path" })?;
-        let (path, is_pad) = read_path(path, room)?;
-        if is_pad {
-            return pad(length).map(Some);
+        if push_path(path, listing)?.starts_with(UNMARKED_PAD) {
+            return listing.add_pad(length);
         }
-        Ok(Some(File {
-            path,
-            length,
-            offset: 0,
-            kind: FileKind::Content,
-            pieces_root: None,
-        }))
+        listing.add(length, None)
     }
 }
 
-/// The path, and whether its last name is that of a pad.
-fn read_path(path: Value<'_>, room: &mut Joined) -> Result<(FilePath, bool), InfoError> {
-    let field = "path";
-    let wrong = InfoError::WrongType {
-        field,
+/// Adds the names of a path, and gives the last of them.
+fn push_path<'a>(path: Value<'a>, listing: &mut Listing<'_>) -> Result<&'a [u8], InfoError> {
+    let wrong = || InfoError::WrongType {
+        field: "path",
         expected: "a list of byte strings",
     };
-    let unsafe_name = |source| InfoError::Path { field, source };
-    let mut walk = path.walk();
-    if !walk.enter_list() {
-        return Err(wrong);
+    let mut last: &[u8] = b"";
+    for name in path.list().ok_or_else(wrong)? {
+        last = name.as_bytes().ok_or_else(wrong)?;
+        listing.push_name(last)?;
     }
-    let mut is_pad = false;
-    room.clear();
-    while !walk.leave() {
-        let Some(component) = walk.bytes() else {
-            return Err(wrong);
-        };
-        is_pad = component.starts_with(UNMARKED_PAD);
-        room.push(component).map_err(unsafe_name)?;
-    }
-    let path = room.check().unwrap_or_else(|| in_another_encoding(path));
-    Ok((path.map_err(unsafe_name)?, is_pad))
-}
-
-/// What can be read of a path that is no UTF-8.
-fn in_another_encoding(path: Value<'_>) -> Result<FilePath, PathError> {
-    let components = path.list().into_iter().flatten();
-    FilePath::from_components(
-        components.map(|one| String::from_utf8_lossy(one.as_bytes().unwrap_or_default())),
-    )
+    Ok(last)
 }
 
 /// Whether an `attr` field has the letter (BEP 47).

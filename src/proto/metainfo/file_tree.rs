@@ -1,10 +1,11 @@
 //! The files of a torrent as v2 lists them: the `file tree` (BEP 52).
 
-use super::file_list::{PathBudget, check_symlink, has_letter, pad, read_length};
-use super::files::{File, FileKind};
+use super::file_list::{check_symlink, has_letter, read_length};
+use super::files::File;
 use super::info::{InfoError, InfoLimits};
+use super::listing::Listing;
 use super::merkle::{HASH_LENGTH, Hash};
-use super::path::{FilePath, MAX_DEPTH, PathError};
+use super::path::{MAX_DEPTH, PathError};
 use crate::proto::bencode::Value;
 use crate::proto::bencode::value::Walk;
 
@@ -16,8 +17,7 @@ pub(super) fn take(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>
 
 /// Symbolic links are passed over.
 fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError> {
-    let mut files = Vec::new();
-    let mut budget = PathBudget::new(limits);
+    let mut listing = Listing::new(FIELD, walk.bytes_left(), limits);
     // The names that lead to where the walk is.
     let mut path: Vec<&str> = Vec::new();
     // The last key of each dictionary that the walk is in.
@@ -35,20 +35,9 @@ fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError
                     return Err(NOT_A_TREE);
                 };
                 if let Some((length, pieces_root)) = read_leaf(leaf)? {
-                    let path = FilePath::from_components(&path).map_err(unsafe_name)?;
-                    budget.charge(&path)?;
-                    files.push(File {
-                        path,
-                        length,
-                        offset: 0,
-                        kind: FileKind::Content,
-                        pieces_root,
-                    });
-                }
-                if files.len() > limits.files {
-                    return Err(InfoError::TooManyFiles {
-                        limit: limits.files,
-                    });
+                    path.iter()
+                        .try_for_each(|name| listing.push_name(name.as_bytes()))?;
+                    listing.add(length, pieces_root)?;
                 }
                 path.pop();
                 last.pop();
@@ -60,11 +49,11 @@ fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError
                     Some(last) if name > *last => *last = name,
                     _ => return Err(NOT_SORTED),
                 }
-                let name = std::str::from_utf8(name)
-                    .map_err(|_| InfoError::NotUtf8 { field: "file tree" })?;
+                let name =
+                    std::str::from_utf8(name).map_err(|_| InfoError::NotUtf8 { field: FIELD })?;
                 path.push(name);
                 if path.len() > MAX_DEPTH {
-                    return Err(unsafe_name(PathError::TooDeep { limit: MAX_DEPTH }));
+                    return Err(listing.unsafe_name(PathError::TooDeep { limit: MAX_DEPTH }));
                 }
                 is_at_start = walk.enter_dict();
                 if !is_at_start {
@@ -76,49 +65,24 @@ fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError
             None => {
                 last.pop();
                 if path.pop().is_none() {
-                    return Ok(files);
+                    return Ok(listing.into_files());
                 }
             }
         }
     }
 }
 
+const FIELD: &str = "file tree";
+
 const NOT_A_TREE: InfoError = InfoError::WrongType {
-    field: "file tree",
+    field: FIELD,
     expected: "a dictionary with a file or a folder at each name, and no folder empty",
 };
 
 const NOT_SORTED: InfoError = InfoError::WrongType {
-    field: "file tree",
+    field: FIELD,
     expected: "sorted by name, for that is the order of its files",
 };
-
-const fn unsafe_name(source: PathError) -> InfoError {
-    InfoError::Path {
-        field: "file tree",
-        source,
-    }
-}
-
-/// Puts the pads between files that BEP 52 leaves unwritten: every file begins on a piece.
-pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, InfoError> {
-    let mut aligned = Vec::with_capacity(files.len().saturating_mul(2));
-    let mut at = 0_u64;
-    for file in files {
-        let next = at
-            .checked_next_multiple_of(piece_length)
-            .ok_or(InfoError::LengthOverflow)?;
-        if file.length > 0 && next > at {
-            aligned.push(pad(next.saturating_sub(at))?);
-            at = next;
-        }
-        at = at
-            .checked_add(file.length)
-            .ok_or(InfoError::LengthOverflow)?;
-        aligned.push(file);
-    }
-    Ok(aligned)
-}
 
 /// Length and root of a file; `None` for a symbolic link.
 fn read_leaf(leaf: Value<'_>) -> Result<Option<(u64, Option<Hash>)>, InfoError> {

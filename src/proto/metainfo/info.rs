@@ -8,7 +8,7 @@ use super::files::{File, FileKind, Files};
 pub use super::format::{Format, UnknownFormat};
 use super::hash::SHA1_LENGTH;
 use super::path::{FilePath, PathError, check_component, check_distinct};
-use super::{file_list, file_tree};
+use super::{file_list, file_tree, listing};
 use crate::proto::bencode::Value;
 use crate::proto::bencode::scan::{self, Limits, Rule, ScanError};
 use crate::proto::bencode::value::Walk;
@@ -440,7 +440,7 @@ impl<'a> Fields<'a> {
             [only] if only.path.is_bare() => (only.path.file_name().to_owned(), Layout::SingleFile),
             _ => (name, Layout::Folder),
         };
-        let files = file_tree::align(files, u64::from(piece_length.get()))?;
+        let files = listing::align(files, u64::from(piece_length.get()))?;
         Ok((name, layout, files))
     }
 

@@ -7,6 +7,7 @@
 //! | [`info`] | the `info` dictionary: read, checked, kept as raw bytes |
 //! | `format` | v1, v2, hybrid |
 //! | `file_list`, `file_tree` | its files as v1 and as v2 list them |
+//! | `listing`, `joined` | the files so far, and the text that their paths share |
 //! | [`torrent_file`] | the dictionary around it: trackers, web seeds, comment; put together and read |
 //! | [`edit`] | the same changed, without touching `info` |
 //! | [`review`] | what is sound in it and still worth a word |
@@ -25,6 +26,8 @@ pub mod files;
 mod format;
 pub mod hash;
 pub mod info;
+mod joined;
+mod listing;
 pub mod magnet;
 pub mod merkle;
 pub mod path;

@@ -5,9 +5,13 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization;
+
+use super::joined::Joined;
 
 /// Bytes in one component, at most: what common file systems hold.
 pub const MAX_COMPONENT_LENGTH: usize = 255;
@@ -27,11 +31,14 @@ const RESERVED: [&str; 22] = [
 /// A relative path of one or more safe components. Displays with `/` between them. Unicode is kept as it came.
 ///
 /// Paths compare component by component, as BEP 52 orders a file tree: `a/b` stands before `a!`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct FilePath(
-    /// The components with `/` between them, which none of them holds. A torrent may have hundreds of thousands of these.
-    Box<str>,
-);
+#[derive(Clone)]
+pub struct FilePath {
+    /// Holds the components with `/` between them, which none of them holds, and perhaps other paths around them.
+    text: Arc<String>,
+    /// Where the path begins. It and the length are short, for a torrent may have hundreds of thousands of paths.
+    begin: u32,
+    length: u32,
+}
 
 /// Why a name is not safe to use. Each message says what the name may not be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,8 +99,18 @@ impl FilePath {
         for component in components {
             path.push(component.as_ref().as_bytes())?;
         }
-        // The bytes are those of texts.
-        path.check().unwrap_or(Err(PathError::Empty))
+        let place = path.end()?;
+        Ok(Self::within(&path.take_text(), place))
+    }
+
+    /// A path that was checked, within a text of many.
+    pub(super) fn within(text: &Arc<String>, place: Range<usize>) -> Self {
+        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            text: Arc::clone(text),
+            begin: short(place.start),
+            length: short(place.len()),
+        }
     }
 
     /// Checks a path written with `/` between its components (an upload's file name).
@@ -109,28 +126,54 @@ impl FilePath {
 
     /// The path with `/` between its components.
     pub fn as_str(&self) -> &str {
-        &self.0
+        // u32 fits usize on every platform that has sockets.
+        let (begin, length) = (self.begin as usize, self.length as usize);
+        let place = begin..begin.saturating_add(length);
+        self.text.get(place).unwrap_or_default()
     }
 
     /// The components from the outermost folder to the file's own name. There is always one.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
-        self.0.split('/')
+        self.as_str().split('/')
     }
 
     /// The last component: the file's own name.
     pub fn file_name(&self) -> &str {
-        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+        let path = self.as_str();
+        path.rsplit_once('/').map_or(path, |(_, name)| name)
     }
 
     /// Whether the path is a name alone, in no folder.
     pub fn is_bare(&self) -> bool {
-        !self.0.contains('/')
+        !self.as_str().contains('/')
     }
 
     /// The path without its outermost folder, and that folder's name; `None` where there is no folder.
     pub fn split_first(&self) -> Option<(&str, Self)> {
-        let (first, rest) = self.0.split_once('/')?;
-        Some((first, Self(rest.into())))
+        let (first, rest) = self.as_str().split_once('/')?;
+        let length = u32::try_from(rest.len()).ok()?;
+        let rest = Self {
+            text: Arc::clone(&self.text),
+            begin: self
+                .begin
+                .saturating_add(self.length.saturating_sub(length)),
+            length,
+        };
+        Some((first, rest))
+    }
+}
+
+impl PartialEq for FilePath {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for FilePath {}
+
+impl Hash for FilePath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -148,57 +191,13 @@ impl PartialOrd for FilePath {
 
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
-/// A path that is put together from components, in room that serves the next path too.
-#[derive(Debug, Default)]
-pub(super) struct Joined {
-    path: Vec<u8>,
-    depth: usize,
-}
-
-impl Joined {
-    /// Forgets the path, and keeps the room.
-    pub(super) fn clear(&mut self) {
-        self.path.clear();
-        self.depth = 0;
-    }
-
-    pub(super) fn push(&mut self, component: &[u8]) -> Result<(), PathError> {
-        self.depth = self.depth.saturating_add(1);
-        if self.depth > MAX_DEPTH {
-            return Err(PathError::TooDeep { limit: MAX_DEPTH });
-        }
-        check_shape(component)?;
-        if self.depth > 1 {
-            self.path.push(b'/');
-        }
-        self.path.extend_from_slice(component);
-        Ok(())
-    }
-
-    /// The path, if it is safe; `None` where it is no UTF-8.
-    pub(super) fn check(&self) -> Option<Result<FilePath, PathError>> {
-        let path = std::str::from_utf8(&self.path).ok()?;
-        Some(self.check_text(path).map(|()| FilePath(path.into())))
-    }
-
-    fn check_text(&self, path: &str) -> Result<(), PathError> {
-        let separators = self.depth.checked_sub(1).ok_or(PathError::Empty)?;
-        if has_forbidden(path, separators) {
-            let is_bad = |component: &&str| has_forbidden(component, 0);
-            let bad = path.split('/').find(is_bad).unwrap_or(path);
-            return Err(PathError::ForbiddenCharacter(bad.to_owned()));
-        }
-        if path.len() > MAX_PATH_LENGTH {
-            return Err(PathError::TooLong {
-                length: path.len(),
-                limit: MAX_PATH_LENGTH,
-            });
-        }
-        Ok(())
+impl fmt::Debug for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -207,26 +206,61 @@ impl Joined {
 /// # Errors
 /// [`PathError`], but for the two variants that concern several files.
 pub fn check_component(name: &str) -> Result<(), PathError> {
-    check_shape(name.as_bytes())?;
-    if has_forbidden(name, 0) {
-        return Err(PathError::ForbiddenCharacter(name.to_owned()));
+    if check_bytes(name.as_bytes())? {
+        refuse_controls(name)?;
     }
     Ok(())
 }
 
-/// Whether a control character or a backslash is in a path, or other than so many slashes.
-///
-/// Every byte is looked at, so that the machine looks at many at once.
-fn has_forbidden(path: &str, slashes: usize) -> bool {
-    let (mut bad, mut found) = (0_u8, 0_u16);
-    for byte in path.bytes() {
-        bad |= u8::from(byte.is_ascii_control()) | u8::from(byte == b'\\');
-        // No path is long enough for this to begin anew.
-        found = found.wrapping_add(u16::from(byte == b'/'));
+/// All that [`check_component`] checks but control characters beyond ASCII. Tells whether there is anything beyond ASCII.
+pub(super) fn check_bytes(name: &[u8]) -> Result<bool, PathError> {
+    check_shape(name)?;
+    if is_plain(name) {
+        return Ok(false);
     }
-    bad != 0
-        || usize::from(found) != slashes
-        || (!path.is_ascii() && path.chars().any(char::is_control))
+    if name.iter().any(|byte| !may_stand_in_name(*byte)) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        return Err(PathError::ForbiddenCharacter(name));
+    }
+    Ok(!name.is_ascii())
+}
+
+/// Whether a name is of harmless ASCII alone: a large torrent has millions of bytes in names, and nearly all are.
+fn is_plain(name: &[u8]) -> bool {
+    let (words, _) = name.as_chunks();
+    match name.last_chunk() {
+        // It looks once more at what the words before it have looked at, and at what they have left.
+        Some(last) => words.iter().all(|word| is_plain_word(*word)) && is_plain_word(*last),
+        None => name
+            .iter()
+            .all(|byte| byte.is_ascii() && may_stand_in_name(*byte)),
+    }
+}
+
+/// The same of eight bytes at once.
+fn is_plain_word(bytes: [u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(bytes);
+    let all = |byte: u8| EACH.wrapping_mul(u64::from(byte));
+    // If any byte is below the limit, the subtraction sets a high bit that was not set.
+    let has_below = |word: u64, limit: u8| word.wrapping_sub(all(limit)) & !word;
+    let has = |byte: u8| has_below(word ^ all(byte), 1);
+    let odd = word | has_below(word, b' ') | has(b'/') | has(b'\\') | has(0x7f);
+    odd & HIGH_BITS == 0
+}
+
+const fn may_stand_in_name(byte: u8) -> bool {
+    // None of these is a part of a character beyond ASCII.
+    !(byte.is_ascii_control() || byte == b'/' || byte == b'\\')
+}
+
+/// Refuses a name with control characters beyond ASCII.
+pub(super) fn refuse_controls(name: &str) -> Result<(), PathError> {
+    if name.contains(char::is_control) {
+        return Err(PathError::ForbiddenCharacter(name.to_owned()));
+    }
+    Ok(())
 }
 
 /// All that [`check_component`] checks but the single characters.
@@ -302,27 +336,41 @@ where
 
 /// Whether the paths stand in an order in which neighbours show that they are distinct, as those of most torrents do.
 fn is_ascending<'a>(mut paths: impl Iterator<Item = &'a FilePath>) -> bool {
-    let Some(mut last) = paths.next() else {
+    let Some(first) = paths.next() else {
         return true;
     };
-    paths.all(|path| {
-        let is_above = last.0.is_ascii() && path.0.is_ascii() && is_below(&last.0, &path.0);
-        last = path;
-        is_above
-    })
+    let mut last = first.as_str();
+    last.is_ascii()
+        && paths.all(|path| {
+            let path = path.as_str();
+            let is_above = path.is_ascii() && is_below(last, path);
+            last = path;
+            is_above
+        })
 }
 
 /// Whether one ASCII path, folded, sorts before another that does not lie in a folder of its name.
 fn is_below(first: &str, second: &str) -> bool {
-    let differ = |(a, b): (u8, u8)| (a != b).then_some((a, b));
-    match first.bytes().zip(second.bytes()).find_map(differ) {
-        Some((a, b)) => fold_byte(a) < fold_byte(b),
+    let (first, second) = (first.as_bytes(), second.as_bytes());
+    let same = same_beginning(first, second);
+    match (first.get(same), second.get(same)) {
+        (Some(a), Some(b)) => fold_byte(*a) < fold_byte(*b),
         // One begins with the other.
-        None => second
-            .as_bytes()
-            .get(first.len())
-            .is_some_and(|next| *next != b'/'),
+        (None, Some(next)) => *next != b'/',
+        (_, None) => false,
     }
+}
+
+/// How many bytes two paths begin with that are the same.
+fn same_beginning(first: &[u8], second: &[u8]) -> usize {
+    /// Bytes that are compared at once.
+    const WORD: usize = 8;
+    let (words, _) = first.as_chunks::<WORD>();
+    let (others, _) = second.as_chunks::<WORD>();
+    let same = words.iter().zip(others).take_while(|(a, b)| a == b).count();
+    let same = same.saturating_mul(WORD);
+    let ends = first.iter().zip(second).skip(same);
+    same.saturating_add(ends.take_while(|(a, b)| a == b).count())
 }
 
 /// Stands between the components of a folded path. It sorts before all that a name may hold: then what lies in a folder
@@ -331,10 +379,11 @@ const FOLDED_SEPARATOR: u8 = 0;
 
 /// Appends what case-folding, normalising file systems take for the same path.
 fn fold(path: &FilePath, out: &mut Vec<u8>) {
-    if path.0.is_ascii() {
-        out.extend(path.0.bytes().map(fold_byte));
+    let path = path.as_str();
+    if path.is_ascii() {
+        out.extend(path.bytes().map(fold_byte));
     } else {
-        let folded: String = path.0.nfc().flat_map(char::to_lowercase).nfc().collect();
+        let folded: String = path.nfc().flat_map(char::to_lowercase).nfc().collect();
         out.extend(folded.bytes().map(fold_byte));
     }
 }
@@ -402,6 +451,47 @@ mod tests {
     }
 
     #[test]
+    fn finds_a_bad_byte_wherever_it_stands() {
+        for length in 1..30 {
+            for at in 0..length {
+                for byte in 0..=255_u8 {
+                    let mut name = vec![b'x'; length];
+                    name[at] = byte;
+                    let is_bad = byte < b' ' || [b'/', b'\\', 0x7f].contains(&byte);
+                    match check_bytes(&name) {
+                        Ok(beyond) => assert_eq!((is_bad, beyond), (false, byte > 0x7f)),
+                        // A letter and a colon are a drive.
+                        Err(PathError::Reserved(_)) => assert_eq!((at, byte), (1, b':')),
+                        Err(PathError::Dots(_)) => assert_eq!(name, b"."),
+                        Err(error) => {
+                            assert!(is_bad && matches!(error, PathError::ForbiddenCharacter(_)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_the_component_that_is_bad_not_the_whole_path() {
+        let bad = |name: &str| Err(PathError::ForbiddenCharacter(name.to_owned()));
+        for name in ["b/c", "b\\c", "b\u{85}"] {
+            assert_eq!(FilePath::from_components(["a", name, "d"]), bad(name));
+        }
+    }
+
+    #[test]
+    fn a_path_without_its_first_folder_is_the_rest() {
+        let path = FilePath::parse("ä/b/c").unwrap();
+        let (first, rest) = path.split_first().unwrap();
+        assert_eq!((first, rest.as_str()), ("ä", "b/c"));
+        assert_eq!(rest, FilePath::parse("b/c").unwrap());
+        let (second, last) = rest.split_first().unwrap();
+        assert_eq!((second, last.as_str()), ("b", "c"));
+        assert_eq!(last.split_first(), None);
+    }
+
+    #[test]
     fn refuses_device_names_whatever_their_case_and_extension() {
         for name in ["NUL", "con.txt", "folder/Lpt1", "aux .c"] {
             assert!(
@@ -451,7 +541,24 @@ mod tests {
 
     #[test]
     fn no_order_of_the_paths_hides_a_conflict() {
-        let names = ["A", "a!", "a/b", "b", "B/c", "ä", "Ä", "c", "c/d/e", "C/d"];
+        let names = [
+            "A",
+            "a!",
+            "a/b",
+            "b",
+            "B/c",
+            "ä",
+            "Ä",
+            "c",
+            "c/d/e",
+            "C/d",
+            "long folder",
+            "long folder/a",
+            "long folder/b",
+            "Long folder!",
+            "long foldeR/B",
+            "long folder/b/c",
+        ];
         let folded = |path: &FilePath| {
             let mut out = Vec::new();
             fold(path, &mut out);
