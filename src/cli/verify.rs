@@ -1,10 +1,10 @@
 //! `sower verify`: files of this machine held against torrents.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use humansize::{BINARY, format_size};
 use serde::Serialize;
@@ -22,7 +22,12 @@ const EXAMPLES: &str = "Examples:
   sower verify debian.iso.torrent debian.iso         the content itself
   sower verify debian.iso.torrent Downloads          or the folder that holds it
   sower verify *.torrent Downloads                   many torrents, whose content lies in one folder
+  sower verify Torrents Downloads                    all torrents of a folder
+  sower verify */*.torrent                           each torrent's content lies beside it
   sower verify Album.torrent Downloads --json        one JSON object a torrent
+
+The last word is the place of the content. If it is the only one, or a file whose name ends in
+.torrent, the content of each torrent is looked for in the folder that the torrent lies in.
 
 It exits with 1 if anything is not right, missing or too long. A file is `unproven` where
 nothing is wrong with it, but a piece that it shares with a missing file cannot be checked.";
@@ -30,12 +35,10 @@ nothing is wrong with it, but a piece that it shares with a missing file cannot 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct VerifyArgs {
-    /// Torrent files, addresses of some, or - for one on standard input
-    #[arg(required = true, value_name = "TORRENT")]
-    torrents: Vec<String>,
-    /// The content, or the folder that it lies in
-    #[arg(required = true, value_name = "PATH")]
-    path: PathBuf,
+    /// Torrent files, folders of some, addresses of some, or - for one on standard input; and the content, or the folder
+    /// that it lies in
+    #[arg(required = true, value_names = ["TORRENT", "PATH"])]
+    words: Vec<String>,
     /// Print one JSON object a torrent
     #[arg(long)]
     json: bool,
@@ -75,13 +78,17 @@ struct FileJson {
 
 impl VerifyArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let (words, place) = split(&self.words);
         let mut is_right = true;
-        for torrent in &self.torrents {
-            match self.verify(torrent, config).await {
-                Ok(right) => is_right &= right,
-                Err(error) => {
-                    is_right = false;
-                    self.say_error(torrent, &error)?;
+        for word in words {
+            let torrents = torrents_of(word)?;
+            for torrent in &torrents {
+                match self.verify(torrent, place, config).await {
+                    Ok(right) => is_right &= right,
+                    Err(error) => {
+                        is_right = false;
+                        self.say_error(torrent, &error)?;
+                    }
                 }
             }
         }
@@ -93,7 +100,16 @@ impl VerifyArgs {
     }
 
     /// Checks one torrent and says what was found; whether all is right.
-    async fn verify(&self, source: &str, config: &Config) -> anyhow::Result<bool> {
+    async fn verify(
+        &self,
+        source: &str,
+        place: Option<&Path>,
+        config: &Config,
+    ) -> anyhow::Result<bool> {
+        let place = match place {
+            Some(place) => place,
+            None => beside(source)?,
+        };
         let torrent = match source::read(source, &config.torrent).await? {
             Source::Torrent(torrent) => torrent,
             Source::Magnet(_) => bail!("a magnet link holds no hashes; give the torrent file"),
@@ -101,7 +117,7 @@ impl VerifyArgs {
         let info = &torrent.info;
         let bar = bar_of_bytes(info.files.total_length(), printable(&info.name));
         let hashing = config.hashing.hash_options();
-        let report = verify(&torrent, &self.path, &hashing, &|bytes| bar.inc(bytes));
+        let report = verify(&torrent, place, &hashing, &|bytes| bar.inc(bytes));
         bar.finish_and_clear();
         let report = report?;
         if self.json {
@@ -120,6 +136,64 @@ impl VerifyArgs {
         }
         Ok(())
     }
+}
+
+/// The ending that tells a torrent file from content.
+const TORRENT: &str = "torrent";
+
+/// The torrents and the place of their content; `None` where each lies beside its torrent.
+fn split(words: &[String]) -> (&[String], Option<&Path>) {
+    match words {
+        [torrents @ .., last] if !torrents.is_empty() => {
+            let place = Path::new(last);
+            if place.is_dir() || !is_named_torrent(place) {
+                (torrents, Some(place))
+            } else {
+                (words, None)
+            }
+        }
+        _ => (words, None),
+    }
+}
+
+fn is_named_torrent(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case(TORRENT))
+}
+
+/// The torrents that a word stands for: all in a folder, by name, or the one that it is.
+fn torrents_of(word: &str) -> anyhow::Result<Vec<String>> {
+    let folder = Path::new(word);
+    if !folder.is_dir() {
+        return Ok(vec![word.to_owned()]);
+    }
+    let mut torrents = Vec::new();
+    for entry in folder.read_dir().with_context(|| word.to_owned())? {
+        let path = entry?.path();
+        if is_named_torrent(&path) {
+            let path = path.into_os_string().into_string();
+            let path = path.map_err(|path| anyhow!("{} is no name in UTF-8", path.display()));
+            torrents.push(path?);
+        }
+    }
+    ensure!(
+        !torrents.is_empty(),
+        "{word} is a folder without .torrent files"
+    );
+    torrents.sort_unstable();
+    Ok(torrents)
+}
+
+/// The folder that a torrent file lies in.
+fn beside(torrent: &str) -> anyhow::Result<&Path> {
+    let folder = Path::new(torrent)
+        .parent()
+        .filter(|_| Path::new(torrent).is_file());
+    let folder = folder.context("it lies in no folder; name the place of its content behind it")?;
+    if folder.as_os_str().is_empty() {
+        return Ok(Path::new("."));
+    }
+    Ok(folder)
 }
 
 /// A line for the torrent, and one for each file that is not right.

@@ -76,6 +76,68 @@ fn what_is_whole_is_right_by_each_of_its_paths() {
 }
 
 #[test]
+fn a_folder_of_torrents_stands_for_all_in_it() {
+    let folder = shelf();
+    let torrents = folder.path().join("torrents");
+    fs::create_dir(&torrents).unwrap();
+    for format in FORMATS {
+        let name = format!("{format}.torrent");
+        fs::rename(folder.path().join(&name), torrents.join(&name)).unwrap();
+    }
+    fs::write(torrents.join("notes.txt"), "no torrent").unwrap();
+    spoil(&folder.path().join("shelf/v2"));
+    let verified = sower(folder.path(), &["verify", "torrents", "shelf", "--json"]);
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    let lines = text(&verified.stdout).lines();
+    let seen: Vec<(String, bool)> = lines
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|report| {
+            let torrent = report["torrent"].as_str().unwrap().to_owned();
+            (torrent, report["right"].as_bool().unwrap())
+        })
+        .collect();
+    let expected = [("hybrid", true), ("v1", true), ("v2", false)];
+    let expected = expected.map(|(format, right)| (format!("torrents/{format}.torrent"), right));
+    assert_eq!(seen, expected);
+
+    let none = sower(folder.path(), &["verify", "shelf", "shelf"]);
+    assert_eq!(none.status.code(), Some(1), "{none:?}");
+    assert!(text(&none.stderr).contains("shelf is a folder without .torrent files"));
+}
+
+#[test]
+fn without_a_place_each_content_lies_beside_its_torrent() {
+    let folder = shelf();
+    for format in FORMATS {
+        let (from, to) = (
+            format!("{format}.torrent"),
+            format!("{format}/{format}.torrent"),
+        );
+        fs::create_dir(folder.path().join(format)).unwrap();
+        fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
+        let content = folder.path().join("shelf").join(format);
+        fs::rename(content, folder.path().join(format).join(format)).unwrap();
+    }
+    let whole = [
+        "verify",
+        "v1/v1.torrent",
+        "v2/v2.torrent",
+        "hybrid/hybrid.torrent",
+    ];
+    for words in [&whole[..], &["verify", "v1"]] {
+        let verified = sower(folder.path(), words);
+        assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    }
+    let inside = sower(&folder.path().join("v1"), &["verify", "v1.torrent"]);
+    assert_eq!(inside.status.code(), Some(0), "{inside:?}");
+    spoil(&folder.path().join("v2/v2"));
+    assert_eq!(sower(folder.path(), &whole).status.code(), Some(1));
+    let from_nowhere = sower(folder.path(), &["verify", "-"]);
+    assert_eq!(from_nowhere.status.code(), Some(1));
+    assert!(text(&from_nowhere.stderr).contains("name the place of its content behind it"));
+}
+
+#[test]
 fn each_fault_is_named_with_its_pieces() {
     let folder = shelf();
     for format in FORMATS {
@@ -222,7 +284,7 @@ fn what_is_not_there_to_be_looked_at_is_an_error() {
     for arguments in [
         &["verify", "v1.torrent", "absent"][..],
         &["verify", "absent.torrent", "shelf"],
-        &["verify", "v1.torrent", "v1.torrent"],
+        &["verify", "v1.torrent", "shelf/v1/bad"],
         &[
             "verify",
             "magnet:?xt=urn:btih:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
