@@ -11,7 +11,6 @@ use super::source::{Source, read};
 use crate::offline::globs::{Globs, Patterns};
 use crate::offline::limits::TorrentOptions;
 use crate::proto::id::InfoHashes;
-use crate::proto::metainfo::files::FileKind;
 use crate::proto::metainfo::info::{Format, Info};
 use crate::proto::metainfo::magnet::{Magnet, is_peer_address, ranges_of};
 use crate::proto::metainfo::torrent_file::{TorrentFile, is_tracker_url, is_web_seed_url};
@@ -128,18 +127,15 @@ impl MagnetArgs {
         wanted.context("it has no info-hash of that format")
     }
 
-    /// BEP 53: the places of the files that are wanted, in the order of the torrent, pads counted.
+    /// BEP 53: the places of the files that are wanted in the torrent's list.
     fn places_in(&self, info: &Info) -> anyhow::Result<Vec<u32>> {
         let globs = Globs::new(&Patterns {
             include: self.only.clone(),
             ..Patterns::default()
         })?;
-        let places: Vec<u32> = (0_u32..)
-            .zip(&info.files)
-            .filter(|(_, file)| file.kind == FileKind::Content)
-            .filter(|(_, file)| globs.include(Path::new(file.path.as_str())))
-            .map(|(place, _)| place)
-            .collect();
+        let content = info.files.content().map(|(_, file)| file);
+        let wanted = content.filter(|file| globs.include(Path::new(file.path.as_str())));
+        let places: Vec<u32> = wanted.map(|file| file.listed_at).collect();
         ensure!(
             !places.is_empty(),
             "no file in it matches {}; `sower show` lists them",

@@ -506,6 +506,7 @@ mod tests {
             path: FilePath::parse(&format!("f{at}")).unwrap(),
             length: *length,
             offset: 0,
+            listed_at: 0,
             kind: *kind,
             pieces_root: None,
         });

@@ -102,6 +102,16 @@ fn files_are_selected_by_pattern_and_counted_with_their_pads() {
 }
 
 #[test]
+fn symbolic_links_count_among_the_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let torrent = b"d4:infod5:filesld4:attr1:l6:lengthi0e4:pathl4:linke12:symlink pathl1:aee\
+        d6:lengthi1e4:pathl1:aeee4:name1:n12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+    fs::write(folder.path().join("linked"), torrent).unwrap();
+    let selected = link(folder.path(), &["linked", "--only", "a"]);
+    assert!(selected.ends_with("&so=1"), "{selected}");
+}
+
+#[test]
 fn flags_add_and_leave_out() {
     let folder = folder();
     let bare = link(

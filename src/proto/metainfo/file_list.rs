@@ -127,6 +127,7 @@ impl<'a> Entry<'a> {
         // BEP 47: a symbolic link has no bytes of its own, whatever its `length` says. In the torrent of a program that
         // counted them the number of pieces does not fit, and that is found later.
         if has_letter(self.attr, b'l') {
+            listing.pass_link();
             return check_symlink(self.symlink_path);
         }
         let length = read_length(self.length)?;

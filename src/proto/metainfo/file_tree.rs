@@ -34,10 +34,13 @@ fn read(walk: &mut Walk<'_>, limits: &InfoLimits) -> Result<Vec<File>, InfoError
                 let (Some(leaf), true, None) = (leaf, is_at_start, walk.key()) else {
                     return Err(NOT_A_TREE);
                 };
-                if let Some((length, pieces_root)) = read_leaf(leaf)? {
-                    path.iter()
-                        .try_for_each(|name| listing.push_name(name.as_bytes()))?;
-                    listing.add(length, pieces_root)?;
+                match read_leaf(leaf)? {
+                    None => listing.pass_link(),
+                    Some((length, pieces_root)) => {
+                        path.iter()
+                            .try_for_each(|name| listing.push_name(name.as_bytes()))?;
+                        listing.add(length, pieces_root)?;
+                    }
                 }
                 path.pop();
                 last.pop();

@@ -20,6 +20,9 @@ pub struct File {
     pub length: u64,
     /// Where it begins, in bytes from the start of the torrent, pads counted.
     pub offset: u64,
+    /// Its place in the torrent's own list, where pads and symbolic links count: what a magnet link's `so` names it by
+    /// (BEP 53). A v2 torrent leaves its pads unwritten, and they count nevertheless, as libtorrent has it.
+    pub listed_at: u32,
     /// Content or pad.
     pub kind: FileKind,
     /// The root of the file's merkle tree in a v2 or hybrid torrent (BEP 52); `None` in v1, for pads and empty files.
@@ -144,6 +147,7 @@ mod tests {
             path: FilePath::parse(&format!("f{i}")).unwrap(),
             length: *length,
             offset: 0,
+            listed_at: 0,
             kind: FileKind::Content,
             pieces_root: None,
         }))
@@ -192,6 +196,7 @@ mod tests {
             path: FilePath::parse("f").unwrap(),
             length,
             offset: 0,
+            listed_at: 0,
             kind: FileKind::Content,
             pieces_root: None,
         };

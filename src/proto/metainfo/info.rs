@@ -425,6 +425,7 @@ impl<'a> Fields<'a> {
                     })?,
                     length: file_list::read_length(length)?,
                     offset: 0,
+                    listed_at: 0,
                     kind: FileKind::Content,
                     pieces_root: None,
                 };
@@ -797,6 +798,39 @@ mod tests {
             ]
         );
         assert_eq!(info.layout, Layout::Folder);
+    }
+
+    #[test]
+    fn places_count_pads_and_links_as_in_libtorrent() {
+        let places = |raw| {
+            let info = parse(raw).unwrap();
+            let content: Vec<_> = info
+                .files
+                .content()
+                .map(|(_, file)| file.listed_at)
+                .collect();
+            content
+        };
+        let pad = entry(16_379, "pad", "4:attr1:p");
+        let files = [
+            link(0, "k"),
+            entry(5, "a", ""),
+            pad,
+            link(0, "l"),
+            entry(7, "c", ""),
+        ];
+        assert_eq!(places(folder(&files.concat(), 2)), [1, 4]);
+        let link = b"d0:d4:attr1:l6:lengthi0e12:symlink pathl1:aeee".to_vec();
+        let entries = [
+            ("a", leaf(1)),
+            ("b", leaf(0)),
+            ("c", link),
+            ("d", leaf(16_384)),
+            ("e", leaf(5)),
+            ("f", leaf(5)),
+        ];
+        // Behind `a` and `e` come pads that v2 leaves unwritten.
+        assert_eq!(places(tree(&entries, b"")), [0, 2, 4, 5, 7]);
     }
 
     #[test]

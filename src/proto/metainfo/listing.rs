@@ -32,6 +32,7 @@ pub(super) struct Listing<'l> {
     limits: &'l InfoLimits,
     content: usize,
     pads: usize,
+    links: usize,
     /// Many short entries may share long folders, so that a small input asks for much memory.
     path_bytes: usize,
 }
@@ -39,6 +40,7 @@ pub(super) struct Listing<'l> {
 /// What there is to a file but its path.
 #[derive(Debug)]
 struct Contents {
+    listed_at: u32,
     length: u64,
     kind: FileKind,
     pieces_root: Option<Hash>,
@@ -58,6 +60,7 @@ impl<'l> Listing<'l> {
             limits,
             content: 0,
             pads: 0,
+            links: 0,
             path_bytes: 0,
         }
     }
@@ -76,8 +79,10 @@ impl<'l> Listing<'l> {
 
     /// Adds a file whose path is of the names that were pushed.
     pub(super) fn add(&mut self, length: u64, pieces_root: Option<Hash>) -> Result<(), InfoError> {
+        let listed_at = self.next_place();
         self.content = self.content.saturating_add(1);
         self.wait(Contents {
+            listed_at,
             length,
             kind: FileKind::Content,
             pieces_root,
@@ -86,14 +91,27 @@ impl<'l> Listing<'l> {
 
     /// Adds a pad of `length` zeros (BEP 47).
     pub(super) fn add_pad(&mut self, length: u64) -> Result<(), InfoError> {
+        let listed_at = self.next_place();
         self.pads = self.pads.saturating_add(1);
         self.forget_names();
         push_pad_path(&mut self.path, length).map_err(|source| self.unsafe_name(source))?;
         self.wait(Contents {
+            listed_at,
             length,
             kind: FileKind::Pad,
             pieces_root: None,
         })
+    }
+
+    /// Passes over a symbolic link, which is listed but is no file.
+    pub(super) fn pass_link(&mut self) {
+        self.links = self.links.saturating_add(1);
+        self.forget_names();
+    }
+
+    fn next_place(&self) -> u32 {
+        let listed = self.content.saturating_add(self.pads);
+        u32::try_from(listed.saturating_add(self.links)).unwrap_or(u32::MAX)
     }
 
     /// All of them, in the order in which they were added.
@@ -137,6 +155,7 @@ impl<'l> Listing<'l> {
             path: FilePath::within(&text, place),
             length: contents.length,
             offset: 0,
+            listed_at: contents.listed_at,
             kind: contents.kind,
             pieces_root: contents.pieces_root,
         });
@@ -149,7 +168,10 @@ pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, In
     let mut aligned = Vec::with_capacity(files.len().saturating_mul(2));
     let mut at = 0_u64;
     let mut last_pad = None;
-    for file in files {
+    // Each stands in the list right behind its file, even where empty files come next.
+    let (mut pads, mut pad_listed_at) = (0_u32, 0_u32);
+    for mut file in files {
+        file.listed_at = file.listed_at.saturating_add(pads);
         let next = at
             .checked_next_multiple_of(piece_length)
             .ok_or(InfoError::LengthOverflow)?;
@@ -157,7 +179,8 @@ pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, In
             let length = next.saturating_sub(at);
             // Files alike need pads alike.
             let alike = last_pad.take_if(|pad: &mut File| pad.length == length);
-            let pad = alike.map_or_else(|| pad(length), Ok)?;
+            let mut pad = alike.map_or_else(|| pad(length), Ok)?;
+            pad.listed_at = pad_listed_at;
             last_pad = Some(pad.clone());
             aligned.push(pad);
             at = next;
@@ -165,6 +188,10 @@ pub(super) fn align(files: Vec<File>, piece_length: u64) -> Result<Vec<File>, In
         at = at
             .checked_add(file.length)
             .ok_or(InfoError::LengthOverflow)?;
+        if file.length > 0 && !at.is_multiple_of(piece_length) {
+            pads = pads.saturating_add(1);
+            pad_listed_at = file.listed_at.saturating_add(1);
+        }
         aligned.push(file);
     }
     Ok(aligned)
@@ -178,6 +205,7 @@ fn pad(length: u64) -> Result<File, InfoError> {
         })?,
         length,
         offset: 0,
+        listed_at: 0,
         kind: FileKind::Pad,
         pieces_root: None,
     })
