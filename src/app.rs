@@ -160,10 +160,7 @@ impl App {
             &mut ambient::rng(),
         );
         let tracker = Arc::new(tracker);
-        let mut links = web::Links::new(&url)?;
-        if ports.take_packets_from_outside(&config, &url) {
-            links = links.with_udp_tracker(ports.for_packets);
-        }
+        let links = ports.links(&config, &url)?;
         let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
         let needs_setup = accounts.accounts().await?.is_empty();
         let setup_link = needs_setup.then(|| links.setup(&auth.open_setup()));
@@ -296,10 +293,15 @@ impl Ports {
         Ok(ports)
     }
 
-    /// Whether the world can send packets to the tracker: not where it only comes through a proxy, which passes none.
-    fn take_packets_from_outside(&self, config: &Config, url: &Url) -> bool {
+    /// The addresses under `url`, with the UDP tracker's among them where the world can send it packets: not where it only comes
+    /// through a proxy, which passes none.
+    fn links(&self, config: &Config, url: &Url) -> Result<web::Links, StartError> {
+        let links = web::Links::new(url)?;
         let is_the_one_port = url.port_or_known_default() == Some(self.listen.port());
-        is_the_one_port || !config.tracker.udp_listen.is_empty()
+        if is_the_one_port || !config.tracker.udp_listen.is_empty() {
+            return Ok(links.with_udp_tracker(self.for_packets));
+        }
+        Ok(links)
     }
 
     fn let_in(
@@ -312,7 +314,10 @@ impl Ports {
     ) -> Result<(), StartError> {
         let packets =
             UdpTracker::new(self.packets, Arc::clone(tracker)).map_err(StartError::Packets)?;
-        tasks.spawn(packets.serve(shutdown.clone()));
+        let serving = packets
+            .start(shutdown.clone())
+            .map_err(StartError::Packets)?;
+        tasks.spawn(serving);
         for entrance in self.entrances {
             let (services, options) = (services.clone(), options.clone());
             let (connections, shutdown) = (tasks.clone(), shutdown.clone());

@@ -6,6 +6,8 @@
 pub mod asker;
 mod connection_id;
 pub mod http;
+#[cfg_attr(not(target_os = "linux"), path = "replies_one_by_one.rs")]
+mod replies;
 mod saved;
 pub mod service;
 pub mod udp;

@@ -1,26 +1,29 @@
 //! The UDP tracker: decode, ask the service, encode, and nothing else (BEP 15, 41).
 //!
-//! Packets come in batches and are answered one by one in place. Whoever has not shown a connection id of its address gets nothing
-//! but one, in a packet no longer than its own, so nobody can be flooded through this tracker.
+//! It has a thread of its own, so that announces do not wait behind uploads and pages. Packets come in batches and are
+//! answered in batches. Whoever has not shown a connection id of its address gets nothing but one, in a packet no longer than
+//! its own, so nobody can be flooded through this tracker.
 
-use std::io::{self, IoSliceMut};
-use std::net::IpAddr;
+use std::io::{self, IoSliceMut, PipeReader};
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::asker::{Asker, Door};
 use super::connection_id::ConnectionIds;
+use super::replies::Replies;
 use super::service::Tracker;
 use crate::ambient;
 use crate::proto::tracker::announce::Failure;
 use crate::proto::tracker::udp::{
-    Action, Family, MAX_ANSWER, RequestError, RequestHead, decode_announce, decode_scrape,
-    encode_announced, encode_connected, encode_failure, encode_scraped,
+    Action, Family, RequestError, RequestHead, decode_announce, decode_scrape, encode_announced,
+    encode_connected, encode_failure, encode_scraped,
 };
 
 /// Bytes that a batch of packets may bring from one sender: the kernel joins those that came together.
@@ -48,13 +51,13 @@ impl UdpTracker {
     ///
     /// # Errors
     /// Whatever the operating system refuses.
-    pub fn new(socket: std::net::UdpSocket, tracker: Arc<Tracker>) -> io::Result<Self> {
+    pub fn new(socket: UdpSocket, tracker: Arc<Tracker>) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         // Smaller buffers than wished for still serve.
         let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
         let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
+            socket,
             state,
             answers: Answers {
                 tracker,
@@ -64,59 +67,69 @@ impl UdpTracker {
         })
     }
 
-    /// Answers until `shutdown`.
-    pub async fn serve(self, shutdown: CancellationToken) {
+    /// Answers on a thread of its own until `shutdown`.
+    ///
+    /// # Errors
+    /// Where the system has no thread or no pipe left.
+    pub fn start(self, shutdown: CancellationToken) -> io::Result<impl Future<Output = ()>> {
+        // The thread wakes when the other end of the pipe is gone.
+        let (end, held_open) = io::pipe()?;
+        let is_over = shutdown.clone();
+        let serving = thread::Builder::new()
+            .name("udp-tracker".to_owned())
+            .spawn(move || self.serve(&end, &is_over))?;
+        Ok(async move {
+            shutdown.cancelled().await;
+            drop(held_open);
+            let _ = spawn_blocking(|| serving.join()).await;
+        })
+    }
+
+    fn serve(self, end: &PipeReader, is_over: &CancellationToken) {
         let mut received = vec![0; BATCH_SIZE * MAX_BURST];
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        let mut answer = Vec::with_capacity(MAX_ANSWER);
-        let mut stopped = std::pin::pin!(shutdown.cancelled());
-        loop {
+        let mut replies = match Replies::new(&self.socket) {
+            Ok(replies) => replies,
+            Err(error) => {
+                tracing::error!(%error, "the UDP tracker does not serve");
+                return;
+            }
+        };
+        while !is_over.is_cancelled() {
             let mut slots: Vec<_> = received
                 .chunks_exact_mut(MAX_BURST)
                 .map(IoSliceMut::new)
                 .collect();
-            let receive = || {
-                self.state
-                    .recv((&self.socket).into(), &mut slots, &mut metas)
+            let count = self
+                .state
+                .recv((&self.socket).into(), &mut slots, &mut metas);
+            let count = match count {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut ready = [
+                        PollFd::new(&self.socket, PollFlags::IN),
+                        PollFd::new(end, PollFlags::IN),
+                    ];
+                    let _ = poll(&mut ready, None);
+                    continue;
+                }
+                Err(error) => {
+                    // An answer to somebody who is gone comes back as an error of the socket; the next packet is unharmed.
+                    tracing::debug!(%error, "a packet could not be received");
+                    continue;
+                }
             };
-            let count = tokio::select! {
-                biased;
-                () = stopped.as_mut() => return,
-                count = self.socket.async_io(Interest::READABLE, receive) => count,
-            };
-            let count = count.unwrap_or_else(|error| {
-                // An answer to somebody who is gone comes back as an error of the socket; the next packet is unharmed.
-                tracing::debug!(%error, "a packet could not be received");
-                0
-            });
             drop(slots);
             let now = ambient::now();
             for (burst, meta) in received.chunks_exact(MAX_BURST).zip(&metas).take(count) {
                 let bytes = burst.get(..meta.len).unwrap_or_default();
                 for packet in bytes.chunks(meta.stride.max(1)) {
-                    answer.clear();
-                    self.answers
-                        .answer(packet, meta.addr.ip(), now, &mut answer);
-                    if !answer.is_empty() {
-                        self.send(&answer, meta).await;
-                    }
+                    replies.add(meta.addr, meta.dst_ip, |answer| {
+                        self.answers.answer(packet, meta.addr.ip(), now, answer);
+                    });
                 }
             }
-        }
-    }
-
-    /// Sends an answer, from the address that the packet was sent to.
-    async fn send(&self, answer: &[u8], meta: &RecvMeta) {
-        let transmit = Transmit {
-            destination: meta.addr,
-            ecn: None,
-            contents: answer,
-            segment_size: None,
-            src_ip: meta.dst_ip,
-        };
-        let send = || self.state.try_send((&self.socket).into(), &transmit);
-        if let Err(error) = self.socket.async_io(Interest::WRITABLE, send).await {
-            tracing::debug!(%error, destination = %meta.addr, "an answer could not be sent");
+            replies.send();
         }
     }
 }

@@ -8,6 +8,7 @@ mod announce;
 mod gauge;
 mod http;
 mod link;
+mod packets;
 mod seed;
 mod web_seed;
 
@@ -33,6 +34,8 @@ enum Command {
     WebSeed(web_seed::Options),
     /// Announce many peers of many torrents to an HTTP tracker (BEP 3, 23)
     Announce(announce::Options),
+    /// Announce many peers of many torrents to a UDP tracker (BEP 15)
+    Packets(packets::Options),
 }
 
 /// What every load needs to know: whom to ask, how long, and whose CPU time to read.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Seed(options) => seed::run(&options),
         Command::WebSeed(options) => web_seed::run(&options),
         Command::Announce(options) => announce::run(&options),
+        Command::Packets(options) => packets::run(&options),
     };
     match report {
         Ok(report) => {
