@@ -1,21 +1,27 @@
-//! `sower user` and `sower token`: accounts and API tokens, made in the data directory whether a server runs or not.
+//! `sower user` and `sower token`: accounts, their passkeys and API tokens, in the data directory whether a server runs or not.
 
 use std::io::{self, BufRead, IsTerminal};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use super::{open_database, say};
 use crate::ambient;
 use crate::config::Config;
 use crate::domain::account::{MAX_PASSWORD_LENGTH, Role, check_name, check_password};
+use crate::domain::passkey::Passkey;
 use crate::store::accounts::{AccountStore, NewToken};
+use crate::store::passkeys::PasskeyStore;
 use crate::web::{hash_password, new_token};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
     /// Make an account
     Add(AddUser),
+    /// Disable an account: it can no longer log in, and its tokens and passkey stop working
+    Disable(DisableUser),
+    /// Print an account's passkey for a private tracker
+    Passkey(PasskeyOfUser),
 }
 
 #[derive(Debug, Args)]
@@ -28,6 +34,21 @@ pub(super) struct AddUser {
     /// Read the password from the first line of standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DisableUser {
+    /// The account
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PasskeyOfUser {
+    /// The account
+    name: String,
+    /// Replace it first: the one before stops working at once, also on a running server
+    #[arg(long)]
+    rotate: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,9 +72,18 @@ pub(super) struct CreateToken {
 
 impl UserCommand {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let Self::Add(user) = self;
-        check_name(&user.name)?;
-        let password = if user.password_stdin {
+        match self {
+            Self::Add(user) => user.run(config).await,
+            Self::Disable(user) => user.run(config).await,
+            Self::Passkey(user) => user.run(config).await,
+        }
+    }
+}
+
+impl AddUser {
+    async fn run(self, config: &Config) -> anyhow::Result<()> {
+        check_name(&self.name)?;
+        let password = if self.password_stdin {
             password_from_stdin()?
         } else {
             ask_for_password()?
@@ -62,12 +92,46 @@ impl UserCommand {
         let hash = hash_password(&password)?;
         let store = open_database(config).await?;
         let account = store
-            .add_account(&user.name, user.role, &hash, ambient::unix_now())
+            .add_account(&self.name, self.role, &hash, ambient::unix_now())
             .await?;
         store.close().await;
         say(format_args!("added {} as {}", account.name, account.role))?;
         Ok(())
     }
+}
+
+impl DisableUser {
+    async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let store = open_database(config).await?;
+        let is_disabled = store.disable_account(&self.name).await?;
+        store.close().await;
+        if !is_disabled {
+            return Err(no_account(&self.name));
+        }
+        say(format_args!("disabled {}", self.name))?;
+        Ok(())
+    }
+}
+
+impl PasskeyOfUser {
+    async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let store = open_database(config).await?;
+        let account = store.account(&self.name).await?;
+        let (account, _) = account.ok_or_else(|| no_account(&self.name))?;
+        if self.rotate {
+            let fresh = Passkey::generate(&mut ambient::rng());
+            store.replace_passkey(account.id, fresh).await?;
+        }
+        let passkey = store.passkey(account.id).await?;
+        store.close().await;
+        let passkey = passkey.ok_or_else(|| no_account(&self.name))?;
+        say(passkey.reveal())?;
+        Ok(())
+    }
+}
+
+fn no_account(name: &str) -> anyhow::Error {
+    anyhow!("there is no account {name:?}; make it with `sower user add {name}`")
 }
 
 impl TokenCommand {
@@ -88,10 +152,7 @@ impl TokenCommand {
             .await?;
         store.close().await;
         if !is_added {
-            bail!(
-                "there is no account {0:?}; make it with `sower user add {0}`",
-                wanted.user
-            );
+            return Err(no_account(&wanted.user));
         }
         say(token.secret)?;
         Ok(())

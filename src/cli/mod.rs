@@ -59,7 +59,7 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Run the server: pages, API, tracker and seed on one port
     Serve(serve::ServeArgs),
-    /// Make accounts
+    /// Make and disable accounts, and see their passkeys
     #[command(subcommand)]
     User(accounts::UserCommand),
     /// Make API tokens

@@ -28,7 +28,7 @@ pub struct NewToken {
 /// Keeps accounts, tokens and web sessions.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Makes an account with a password hash in PHC form.
+    /// Makes an account with a password hash in PHC form, and with a passkey.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the name is taken, whatever its case.
@@ -53,6 +53,9 @@ pub trait AccountStore: Send + Sync {
 
     /// All accounts by name.
     async fn accounts(&self) -> Result<Vec<Account>, StoreError>;
+
+    /// Disables an account, by name: it can no longer log in, and its tokens and its passkey do not work. `false` where there is none.
+    async fn disable_account(&self, name: &str) -> Result<bool, StoreError>;
 
     /// Keeps a token; `false` where its account does not exist.
     async fn add_token(&self, token: &NewToken) -> Result<bool, StoreError>;

@@ -10,6 +10,7 @@ pub mod content;
 pub mod files;
 pub mod folder;
 pub mod lock;
+pub mod passkeys;
 pub mod publications;
 pub mod snapshot;
 #[cfg(feature = "sqlite")]

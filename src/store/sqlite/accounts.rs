@@ -5,7 +5,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::SqliteStore;
+use crate::ambient;
 use crate::domain::account::{Account, Role, fold_name};
+use crate::domain::passkey::Passkey;
 use crate::store::StoreError;
 use crate::store::accounts::{AccountStore, NewToken, SecretHash};
 
@@ -20,14 +22,15 @@ impl AccountStore for SqliteStore {
     ) -> Result<Account, StoreError> {
         let mut transaction = self.write().await?;
         let row: AccountRow = sqlx::query_as(
-            "INSERT INTO account (name, folded_name, role, password, created_at)
-             VALUES ($1, $2, $3, $4, $5) RETURNING *",
+            "INSERT INTO account (name, folded_name, role, password, created_at, passkey)
+             VALUES ($1, $2, $3, $4, $5, $6) RETURNING *",
         )
         .bind(name)
         .bind(fold_name(name))
         .bind(role.as_str())
         .bind(password)
         .bind(now)
+        .bind(fresh_passkey().as_bytes().as_slice())
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -42,14 +45,15 @@ impl AccountStore for SqliteStore {
     ) -> Result<Option<Account>, StoreError> {
         let mut transaction = self.write().await?;
         let row: Option<AccountRow> = sqlx::query_as(
-            "INSERT INTO account (name, folded_name, role, password, created_at)
-             SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM account) RETURNING *",
+            "INSERT INTO account (name, folded_name, role, password, created_at, passkey)
+             SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM account) RETURNING *",
         )
         .bind(name)
         .bind(fold_name(name))
         .bind(Role::Admin.as_str())
         .bind(password)
         .bind(now)
+        .bind(fresh_passkey().as_bytes().as_slice())
         .fetch_optional(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -74,6 +78,16 @@ impl AccountStore for SqliteStore {
             .fetch_all(&self.readers)
             .await?;
         rows.into_iter().map(AccountRow::into_account).collect()
+    }
+
+    async fn disable_account(&self, name: &str) -> Result<bool, StoreError> {
+        let mut transaction = self.write().await?;
+        let disabled = sqlx::query("UPDATE account SET is_disabled = TRUE WHERE folded_name = $1")
+            .bind(fold_name(name))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(disabled.rows_affected() > 0)
     }
 
     async fn add_token(&self, token: &NewToken) -> Result<bool, StoreError> {
@@ -157,6 +171,10 @@ impl AccountStore for SqliteStore {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+fn fresh_passkey() -> Passkey {
+    Passkey::generate(&mut ambient::rng())
 }
 
 struct AccountRow {

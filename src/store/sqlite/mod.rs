@@ -6,6 +6,7 @@
 
 mod accounts;
 mod history;
+mod passkeys;
 mod publications;
 
 use std::io;
@@ -22,7 +23,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (
         1,
         "publications and accounts",
@@ -32,6 +33,11 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
         2,
         "swarm history",
         include_str!("../../../migrations/sqlite/0002_swarm_history.sql"),
+    ),
+    (
+        3,
+        "passkeys",
+        include_str!("../../../migrations/sqlite/0003_passkeys.sql"),
     ),
 ];
 
@@ -60,6 +66,8 @@ pub struct SqliteStore {
     /// One connection, so that writers queue here and not in SQLite's busy handler.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// One connection that is never replaced, and only notices what others write.
+    watcher: SqlitePool,
 }
 
 impl SqliteStore {
@@ -87,16 +95,31 @@ impl SqliteStore {
         if !is_new {
             check(&writer).await.map_err(|error| at_path(path, error))?;
         }
-        migrator().run(&writer).await.map_err(not_migrated)?;
+        migrator(&MIGRATIONS)
+            .run(&writer)
+            .await
+            .map_err(not_migrated)?;
+        let connect = connect.read_only(true);
+        let watcher = pool
+            .clone()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(connect.clone());
         let readers = pool
             .max_connections(options.readers.max(1))
-            .connect_with(connect.read_only(true))
+            .connect_with(connect)
             .await?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            watcher,
+        })
     }
 
     /// Closes the database, with its write-ahead log folded into it.
     pub async fn close(&self) {
+        self.watcher.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -108,18 +131,17 @@ impl SqliteStore {
 }
 
 /// Brings the tables up to date. Put together by hand: the macro for it would have SQLite built a second time for the compiler's own use.
-fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.map(|(version, description, sql)| {
-        let sql = sqlx::SqlStr::from_static(sql);
+fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = migrations.iter().map(|(version, description, sql)| {
         Migration::new(
-            version,
-            description.into(),
+            *version,
+            (*description).into(),
             MigrationType::Simple,
-            sql,
+            sqlx::SqlStr::from_static(sql),
             false,
         )
     });
-    Migrator::with_migrations(migrations.into())
+    Migrator::with_migrations(migrations.collect())
 }
 
 /// Makes a new file that only its owner may read (it will hold password hashes); says whether it did.
@@ -238,6 +260,35 @@ mod tests {
     async fn keeps_accounts_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
         conformance::accounts::check(&open(&folder).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_passkeys_as_the_port_says() {
+        let folder = tempfile::tempdir().unwrap();
+        conformance::passkeys::check(&open(&folder).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn accounts_of_an_old_database_get_a_passkey_each() {
+        use crate::store::passkeys::PasskeyStore;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sower.db");
+        let connect = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true);
+        let old = SqlitePool::connect_with(connect).await.unwrap();
+        migrator(&MIGRATIONS[..2]).run(&old).await.unwrap();
+        sqlx::query(
+            "INSERT INTO account (name, folded_name, role, password, created_at)
+             VALUES ('Ada', 'ada', 'admin', 'x', 1), ('Bob', 'bob', 'publisher', 'x', 1)",
+        )
+        .execute(&old)
+        .await
+        .unwrap();
+        old.close().await;
+        let passkeys = open(&folder).await.unwrap().passkeys().await.unwrap();
+        assert!(passkeys.len() == 2 && passkeys[0] != passkeys[1]);
     }
 
     #[tokio::test]
