@@ -17,9 +17,11 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 mod advertised;
+mod gatekeeper;
 mod housekeeping;
 
 use advertised::Advertised;
+use gatekeeper::Gatekeeper;
 use housekeeping::Housekeeper;
 
 use crate::ambient;
@@ -36,8 +38,9 @@ use crate::store::accounts::AccountStore;
 use crate::store::content::ContentStore;
 use crate::store::files::FileStore;
 use crate::store::lock::DataDirLock;
+use crate::store::passkeys::PasskeyStore;
 use crate::store::sqlite::SqliteStore;
-use crate::tracker::{EmbeddedSeed, Tracker, UdpTracker};
+use crate::tracker::{DenyFileError, EmbeddedSeed, Mode, Tracker, UdpTracker};
 use crate::web;
 
 /// How often another port is picked where one is free for connections and not for packets.
@@ -82,6 +85,9 @@ pub enum StartError {
     /// The public address is none that links can begin with.
     #[error(transparent)]
     PublicUrl(#[from] web::PublicUrlError),
+    /// The deny list cannot be read.
+    #[error(transparent)]
+    DenyList(#[from] DenyFileError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -133,10 +139,7 @@ impl App {
         let trusted_proxies = Arc::new(trusted_proxies);
         let ports = Ports::open(&config, &trusted_proxies)?;
         let listen = ports.listen;
-        let url = match config.public_url.as_str() {
-            "" => Url::parse(&format!("http://localhost:{}", listen.port()))?,
-            public => Url::parse(public)?,
-        };
+        let url = public_url(&config, listen)?;
 
         let peer_id = PeerId::generate(&mut ambient::rng());
         let advertised = Advertised::new(&config.peer.advertise, &url, ports.for_peers);
@@ -160,15 +163,13 @@ impl App {
             &mut ambient::rng(),
         );
         let tracker = Arc::new(tracker);
+        let passkeys: Arc<dyn PasskeyStore> = Arc::new(database.clone());
+        let gatekeeper = Gatekeeper::begin(&tracker, &passkeys).await?;
         let links = ports.links(&config, &url)?;
         let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
         let needs_setup = accounts.accounts().await?.is_empty();
         let setup_link = needs_setup.then(|| links.setup(&auth.open_setup()));
-        let ingest = Ingest::new(
-            catalog.clone(),
-            Arc::clone(&content),
-            config.publish.clone(),
-        );
+        let ingest = ingest(&config, &catalog, &content);
         let state = web::WebState::new(web::Parts {
             catalog: catalog.clone(),
             reader,
@@ -176,6 +177,7 @@ impl App {
             content,
             tracker: Arc::clone(&tracker),
             auth: Arc::new(auth),
+            passkeys,
             links: Arc::new(links),
             peers: addresses.into(),
             shutdown: shutdown.clone(),
@@ -208,6 +210,7 @@ impl App {
         let rounds = shutdown.clone();
         tasks.spawn(async move { engine.run(rounds).await });
         tasks.spawn(housekeeper.clone().run(shutdown.clone()));
+        tasks.spawn(gatekeeper.run(shutdown.clone()));
         tasks.close();
         Ok(Self {
             listen,
@@ -252,6 +255,24 @@ impl App {
         }
         self.housekeeper.finish().await;
         self.database.close().await;
+    }
+}
+
+/// The address that links begin with.
+fn public_url(config: &Config, listen: SocketAddr) -> Result<Url, url::ParseError> {
+    match config.public_url.as_str() {
+        "" => Url::parse(&format!("http://localhost:{}", listen.port())),
+        public => Url::parse(public),
+    }
+}
+
+/// What makes publications of uploads: private ones where the tracker is.
+fn ingest(config: &Config, catalog: &Catalog, content: &Arc<dyn ContentStore>) -> Ingest {
+    let ingest = Ingest::new(catalog.clone(), Arc::clone(content), config.publish.clone());
+    if config.tracker.mode == Mode::Private {
+        ingest.private_only()
+    } else {
+        ingest
     }
 }
 

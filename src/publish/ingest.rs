@@ -36,6 +36,8 @@ pub struct Ingest {
     catalog: Catalog,
     content: Arc<dyn ContentStore>,
     options: Arc<Options>,
+    /// Whether every torrent is private, whatever is asked for.
+    is_private_only: bool,
     slots: Arc<Semaphore>,
     /// What must not stop half-way: receiving threads, and sealing with its transaction.
     tasks: TaskTracker,
@@ -135,8 +137,18 @@ impl Ingest {
             catalog,
             content,
             options: Arc::new(options),
+            is_private_only: false,
             slots,
             tasks: TaskTracker::new(),
+        }
+    }
+
+    /// The same, but every torrent that it makes is private (BEP 27): for a private tracker.
+    #[must_use]
+    pub fn private_only(self) -> Self {
+        Self {
+            is_private_only: true,
+            ..self
         }
     }
 
@@ -252,7 +264,8 @@ impl Upload {
     /// # Errors
     /// [`IngestError`]; then nothing is left of the upload.
     pub async fn finish(mut self, details: Details, now: i64) -> Result<Publication, IngestError> {
-        let details = self.ingest.options.tidy(details)?;
+        let mut details = self.ingest.options.tidy(details)?;
+        details.private |= self.ingest.is_private_only;
         if self.paths.is_empty() {
             return Err(IngestError::NoFiles);
         }

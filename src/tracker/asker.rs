@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::domain::passkey::Passkey;
+
 /// Somebody who announces or scrapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
@@ -9,6 +11,8 @@ pub struct Asker {
     pub ip: IpAddr,
     /// The way in.
     pub door: Door,
+    /// The passkey in the address that was asked (BEP 27).
+    pub passkey: Option<Passkey>,
 }
 
 impl Asker {
@@ -17,6 +21,22 @@ impl Asker {
         Self {
             ip: ip.to_canonical(),
             door,
+            passkey: None,
+        }
+    }
+
+    /// The same one, who showed this passkey.
+    #[must_use]
+    pub const fn with_passkey(self, passkey: Option<Passkey>) -> Self {
+        Self { passkey, ..self }
+    }
+
+    /// The same one at another address.
+    #[must_use]
+    pub const fn at(self, ip: IpAddr) -> Self {
+        Self {
+            ip: ip.to_canonical(),
+            ..self
         }
     }
 }

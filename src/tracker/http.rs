@@ -1,4 +1,4 @@
-//! The HTTP tracker: `/announce` and `/scrape` (BEP 3, 7, 21, 23, 24, 31, 48).
+//! The HTTP tracker: `/announce` and `/scrape`, also behind a passkey (BEP 3, 7, 21, 23, 24, 27, 31, 48).
 //!
 //! It stands before the router and its middleware, for announces come by the thousand. Every refusal is bencoded with
 //! status 200, since many clients show no other; only a wrong method is a matter of HTTP.
@@ -11,6 +11,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::asker::{Asker, Door};
+use super::path::{Endpoint, Route};
 use super::service::Tracker;
 use crate::proto::tracker::announce::Failure;
 use crate::proto::tracker::http::{answer, query};
@@ -26,17 +27,15 @@ pub fn answer(
     source: IpAddr,
     now: Instant,
 ) -> Option<Response<Bytes>> {
-    if !matches!(path, "/announce" | "/scrape") {
-        return None;
-    }
+    let route = Route::of(path)?;
     if method != Method::GET && method != Method::HEAD {
         return Some(wrong_method());
     }
     let query = query.unwrap_or_default().as_bytes();
-    let asker = Asker::new(source, Door::Http);
-    let answered = match path {
-        "/announce" => announce(tracker, query, &asker, now),
-        _ => scrape(tracker, query, &asker),
+    let asker = Asker::new(source, Door::Http).with_passkey(route.passkey);
+    let answered = match route.endpoint {
+        Endpoint::Announce => announce(tracker, query, &asker, now),
+        Endpoint::Scrape => scrape(tracker, query, &asker, now),
     };
     let body = answered.unwrap_or_else(|failure| answer::encode_failure(&failure));
     Some(plain(StatusCode::OK, body.into()))
@@ -49,13 +48,22 @@ fn announce(
     now: Instant,
 ) -> Result<Vec<u8>, Failure> {
     let (request, format) = query::decode_announce(query)?;
-    let answered = tracker.announce(&request, asker, now)?;
+    let asker = tracker
+        .admission()
+        .place(asker, || query::claimed_ip(query));
+    let answered = tracker.announce(&request, &asker, now)?;
     Ok(answer::encode_announce(&answered, format))
 }
 
-fn scrape(tracker: &Tracker, query: &[u8], asker: &Asker) -> Result<Vec<u8>, Failure> {
+fn scrape(
+    tracker: &Tracker,
+    query: &[u8],
+    asker: &Asker,
+    now: Instant,
+) -> Result<Vec<u8>, Failure> {
     let request = query::decode_scrape(query)?;
-    Ok(answer::encode_scrape(&tracker.scrape(&request, asker)))
+    let answered = tracker.scrape(&request, asker, now)?;
+    Ok(answer::encode_scrape(&answered))
 }
 
 impl From<query::QueryError> for Failure {

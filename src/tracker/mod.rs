@@ -1,18 +1,27 @@
 //! The tracker: it tells the peers of a published torrent about each other (BEP 3).
 //!
 //! [`service`] decides, whatever the transport; [`http`] and [`udp`] are transports: decode, ask the service, encode, and
-//! nothing else. All of it is synchronous and in memory.
+//! nothing else. [`admission`] says who may ask. All of it is synchronous and in memory.
 
+pub mod admission;
 pub mod asker;
 mod connection_id;
+pub mod deny;
+mod gateway;
 pub mod http;
+pub mod passkeys;
+pub mod path;
 #[cfg_attr(not(target_os = "linux"), path = "replies_one_by_one.rs")]
 mod replies;
 mod saved;
 pub mod service;
 pub mod udp;
 
+pub use admission::{Admission, Mode};
 pub use asker::{Asker, Door};
+pub use deny::DenyFileError;
+pub use passkeys::Passkeys;
+pub use path::Route;
 pub use service::{EmbeddedSeed, Options, SwarmCounts, Tracker};
 pub use udp::UdpTracker;
 

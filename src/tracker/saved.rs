@@ -69,7 +69,7 @@ impl Tracker {
         while take(&mut bytes)? != [0] {
             let subject = self.subject(&InfoHash::from(take(&mut bytes)?));
             let completed = u64::from_le_bytes(take(&mut bytes)?);
-            let is_tracked = self.tracks(&subject);
+            let is_tracked = self.admission().tracks(&subject);
             // Who was in a swarm that is no more is counted aside.
             let crowd = if is_tracked { &self.crowd } else { &nobody };
             let swarm = Swarm::restore(&mut bytes, now, passed, lifetime, crowd)?;

@@ -2,7 +2,7 @@
 //!
 //! The swarms are spread over shards, each behind a mutex of its own that is held for microseconds and never over an
 //! await. A swarm is kept under one name, so both info-hashes of a hybrid torrent (BEP 52) are one swarm. The server's own
-//! seed is in every answer without ever announcing. Only published torrents are tracked.
+//! seed is in every answer without ever announcing. Who may ask for what is decided in [`admission`](super::admission).
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,7 +16,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::admission::{Admission, Mode};
 use super::asker::Asker;
+use super::deny::{Denial, DenyFileError};
 use crate::catalog::{Catalog, Listed};
 use crate::domain::history::SwarmSize;
 use crate::domain::publication::PublicationId;
@@ -25,15 +27,12 @@ use crate::domain::swarm::{Limits, Swarm, Terms, Uptime};
 use crate::domain::tally::Tally;
 use crate::proto::id::{InfoHash, InfoHashes, PeerId};
 use crate::proto::tracker::announce::{
-    AnnounceAnswer, AnnounceRequest, Event, Failure, Peer, Retry, ScrapeAnswer, ScrapeCounts,
+    AnnounceAnswer, AnnounceRequest, Event, Failure, Peer, ScrapeAnswer, ScrapeCounts,
     ScrapeRequest,
 };
 
 /// Many more than there are processors, so that announces seldom wait for each other.
 const SHARDS: usize = 64;
-
-/// Minutes after which a client asks again for a torrent that is not published: it may be by then.
-const RETRY_UNKNOWN: u32 = 60;
 
 /// How the tracker treats peers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +40,20 @@ const RETRY_UNKNOWN: u32 = 60;
 pub struct Options {
     /// An address with a port of its own for the UDP tracker; empty: the one port.
     pub udp_listen: String,
+    /// Which torrents are tracked, and for whom: `published`, `open` or `private`.
+    pub mode: Mode,
+    /// Info-hashes and networks that are not served.
+    pub deny: Vec<Denial>,
+    /// A file with more of them, one a line, read again when it changes; empty for none.
+    pub deny_file: String,
+    /// Announces and scrapes a minute that one IPv4 address or one IPv6 /64 may send over longer times; zero for any number.
+    pub announces_per_minute: u32,
+    /// How many of them it may send at once.
+    pub announce_burst: u32,
+    /// Peers of one torrent at one private address from which on it is taken for a gateway that stands for them; zero for never.
+    pub gateway_peers: usize,
+    /// Whether a peer that asks from a private network may say with `ip` that it is at another address.
+    pub ip_from_private_networks: bool,
     /// Seconds between a peer's announces. Each answer adds up to a tenth, so that peers do not come in waves.
     pub interval: u32,
     /// Seconds that a peer must wait even where it is out of peers.
@@ -69,6 +82,13 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             udp_listen: String::new(),
+            mode: Mode::Published,
+            deny: Vec::new(),
+            deny_file: String::new(),
+            announces_per_minute: 6_000,
+            announce_burst: 60_000,
+            gateway_peers: 20,
+            ip_from_private_networks: false,
             interval: 30 * 60,
             min_interval: 5 * 60,
             grace: 10 * 60,
@@ -122,6 +142,7 @@ pub struct SwarmCounts {
 pub struct Tracker {
     pub(super) catalog: Catalog,
     pub(super) options: Options,
+    admission: Admission,
     /// When it started, as the clock of its swarms.
     start: Instant,
     /// Written by the app when the server's addresses are known or change.
@@ -195,6 +216,7 @@ impl Tracker {
             })
         };
         Self {
+            admission: Admission::new(&options, &catalog, now),
             catalog,
             options,
             start: now,
@@ -204,6 +226,19 @@ impl Tracker {
             crowd: Crowd::default(),
             peers: AtomicUsize::new(0),
         }
+    }
+
+    /// Who is admitted.
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Reads the deny list anew if its file changed, and says whether it did. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`DenyFileError`], once for each change; then the list stays as it was.
+    pub fn refresh_deny_list(&self) -> Result<bool, DenyFileError> {
+        self.admission.refresh_deny_list(&self.catalog)
     }
 
     /// Says from now on that this server's own seed is elsewhere.
@@ -226,10 +261,7 @@ impl Tracker {
     ) -> Result<AnnounceAnswer, Failure> {
         let source = asker.ip;
         let subject = self.subject(&request.info_hash);
-        if !self.tracks(&subject) {
-            let reason = "This tracker does not know this torrent. Ask its publisher, or try again later if it is new.";
-            return Err(Failure::new(reason).retry(Retry::InMinutes(RETRY_UNKNOWN)));
-        }
+        self.admission.admit(request, &subject, asker, now)?;
         let terms = Terms {
             now: self.uptime(now),
             limits: &self.limits(),
@@ -288,15 +320,26 @@ impl Tracker {
     }
 
     /// Answers a scrape. Torrents that are not tracked here are left out.
-    pub fn scrape(&self, request: &ScrapeRequest, _asker: &Asker) -> ScrapeAnswer {
+    ///
+    /// # Errors
+    /// [`Failure`] where the asker is not admitted.
+    pub fn scrape(
+        &self,
+        request: &ScrapeRequest,
+        asker: &Asker,
+        now: Instant,
+    ) -> Result<ScrapeAnswer, Failure> {
+        self.admission.admit_asker(asker, now)?;
         let known = request.info_hashes.iter().filter_map(|info_hash| {
             let subject = self.subject(info_hash);
-            Some((*info_hash, self.numbers(&subject)?))
+            let is_denied = self.admission.is_denied(info_hash, &subject);
+            let numbers = self.numbers(&subject).filter(|_| !is_denied)?;
+            Some((*info_hash, numbers))
         });
-        ScrapeAnswer {
+        Ok(ScrapeAnswer {
             files: known.collect(),
             min_request_interval: Some(self.options.min_interval),
-        }
+        })
     }
 
     /// The swarm of a publication in numbers; all zero where it is none.
@@ -360,12 +403,6 @@ impl Tracker {
     /// How many peers there are in all swarms together.
     pub fn peers(&self) -> usize {
         self.peers.load(Relaxed)
-    }
-
-    /// Whether a torrent has a swarm here, if somebody comes.
-    #[expect(clippy::unused_self, reason = "the mode decides")]
-    pub(super) fn tracks(&self, subject: &Subject) -> bool {
-        subject.publication.is_some()
     }
 
     /// The torrent of an info-hash: both of a hybrid torrent mean one.
@@ -558,7 +595,7 @@ mod tests {
         let both = ScrapeRequest {
             info_hashes: vec![t.v1, t.v2],
         };
-        let scraped = t.tracker.scrape(&both, &asker(1));
+        let scraped = t.tracker.scrape(&both, &asker(1), *START).unwrap();
         assert!(
             scraped
                 .files

@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::asker::{Asker, Door};
 use super::connection_id::ConnectionIds;
+use super::path::Route;
 use super::replies::Replies;
 use super::service::Tracker;
 use crate::ambient;
 use crate::proto::tracker::announce::Failure;
 use crate::proto::tracker::udp::{
-    Action, Family, RequestError, RequestHead, decode_announce, decode_scrape, encode_announced,
-    encode_connected, encode_failure, encode_scraped,
+    Action, Family, RequestError, RequestHead, claimed_ip, decode_announce, decode_scrape,
+    encode_announced, encode_connected, encode_failure, encode_scraped,
 };
 
 /// Bytes that a batch of packets may bring from one sender: the kernel joins those that came together.
@@ -151,7 +152,7 @@ impl Answers {
         let asker = Asker::new(source, Door::Udp);
         let answered = match head.action {
             Action::Announce => self.announce(packet, head, &asker, now, out),
-            _ => self.scrape(packet, head, &asker, out),
+            _ => self.scrape(packet, head, &asker, now, out),
         };
         if let Err(failure) = answered {
             encode_failure(&failure, head.transaction, out);
@@ -167,7 +168,13 @@ impl Answers {
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let announce = decode_announce(packet)?;
-        let answer = self.tracker.announce(&announce.request, asker, now)?;
+        let route = Route::of_url_data(&announce.url_data);
+        let asker = asker.with_passkey(route.and_then(|route| route.passkey));
+        let asker = self
+            .tracker
+            .admission()
+            .place(&asker, || claimed_ip(packet));
+        let answer = self.tracker.announce(&announce.request, &asker, now)?;
         encode_announced(&answer, Family::of(asker.ip), head.transaction, out);
         Ok(())
     }
@@ -177,10 +184,11 @@ impl Answers {
         packet: &[u8],
         head: RequestHead,
         asker: &Asker,
+        now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         let request = decode_scrape(packet)?;
-        let answer = self.tracker.scrape(&request, asker);
+        let answer = self.tracker.scrape(&request, asker, now)?;
         encode_scraped(&request, &answer, head.transaction, out);
         Ok(())
     }

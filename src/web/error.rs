@@ -308,7 +308,10 @@ impl Problem {
             title: self.title,
             detail: &self.detail,
             offers_search: self.status == StatusCode::NOT_FOUND,
-            offers_login: self.status == StatusCode::FORBIDDEN,
+            offers_login: matches!(
+                self.status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            ),
         };
         match page.render() {
             Ok(html) => (self.status, Html(html)).into_response(),

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Host, Url};
 
+use crate::domain::passkey::Passkey;
 use crate::domain::publication::{Publication, PublicationId};
 use crate::proto::metainfo::path::FilePath;
 
@@ -103,6 +104,16 @@ impl Links {
         std::iter::once(self.announce()).chain(udp).collect()
     }
 
+    /// The same addresses with somebody's passkey in the path (BEP 27).
+    pub(super) fn personal_trackers(&self, passkey: &Passkey) -> Vec<String> {
+        let trackers = self.trackers().into_iter();
+        let personal = trackers.map(|address| match address.strip_suffix("/announce") {
+            Some(server) => format!("{server}/{}/announce", passkey.reveal()),
+            None => address,
+        });
+        personal.collect()
+    }
+
     /// The one-time address at which the first administrator is made.
     pub fn setup(&self, token: &str) -> String {
         format!("{}/setup?token={}", self.origin, encode_segment(token))
@@ -185,6 +196,19 @@ mod tests {
             )
         );
         assert_eq!(links.announce(), "https://example.org:8443/announce");
+    }
+
+    #[test]
+    fn a_passkey_stands_in_the_path_of_every_tracker() {
+        let passkey = "00112233445566778899aabbccddeeff".parse().unwrap();
+        let links = links("https://example.org").unwrap().with_udp_tracker(6969);
+        for address in links.personal_trackers(&passkey) {
+            let (_, path) = address.split_once("example.org").unwrap();
+            assert!(
+                path.ends_with("/00112233445566778899aabbccddeeff/announce"),
+                "{address}"
+            );
+        }
     }
 
     #[test]

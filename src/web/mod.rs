@@ -14,6 +14,7 @@
 //! | `content`, `body` | published files on their way out |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `links` | addresses, from `public_url` alone |
+//! | `personal` | tracker addresses, on a private tracker with the passkey of whoever asks |
 //! | `error` | what goes wrong, and which answer it becomes |
 
 mod api;
@@ -32,6 +33,7 @@ mod incoming;
 mod links;
 mod pages;
 mod patience;
+mod personal;
 mod proxies;
 mod router;
 mod serve;

@@ -33,6 +33,8 @@ pub fn router(state: WebState) -> Router {
             "/setup",
             get(pages::account::setup_page).post(pages::account::set_up),
         )
+        .route("/account", get(pages::account::account_page))
+        .route("/account/passkey", post(pages::account::replace_passkey))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(map_request_with_state(form_limits(&state), hold_to_pace));
 

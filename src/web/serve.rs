@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -126,6 +126,10 @@ impl Site {
         );
         if let Some(answer) = announced {
             return Ok(answer.map(|bytes: Bytes| Body::from(bytes)));
+        }
+        if tracker::Route::shows_passkey(request.uri().path()) {
+            // Nothing is there, and what says so may write it into a log.
+            *request.uri_mut() = Uri::from_static("/-");
         }
         request.extensions_mut().insert(SourceAddress(source));
         self.router.clone().oneshot(request.map(Body::new)).await

@@ -17,6 +17,7 @@ use crate::domain::networks::Network;
 use crate::publish::Ingest;
 use crate::reader::Reader;
 use crate::store::content::ContentStore;
+use crate::store::passkeys::PasskeyStore;
 use crate::tracker::service::Tracker;
 
 /// The bounds of the web face.
@@ -70,6 +71,8 @@ pub struct Parts {
     pub tracker: Arc<Tracker>,
     /// Knows who asks.
     pub auth: Arc<Auth>,
+    /// Knows the passkeys of a private tracker.
+    pub passkeys: Arc<dyn PasskeyStore>,
     /// Makes addresses.
     pub links: Arc<Links>,
     /// Where the embedded seed listens, for magnet links (`x.pe`).
@@ -87,6 +90,7 @@ pub struct WebState {
     pub(super) ingest: Ingest,
     pub(super) tracker: Arc<Tracker>,
     pub(super) auth: Arc<Auth>,
+    pub(super) passkeys: Arc<dyn PasskeyStore>,
     pub(super) links: Arc<Links>,
     pub(super) who_may_publish: WhoMayPublish,
     pub(super) peers: Arc<[SocketAddr]>,
@@ -106,6 +110,7 @@ impl WebState {
             catalog: parts.catalog,
             tracker: parts.tracker,
             auth: parts.auth,
+            passkeys: parts.passkeys,
             links: parts.links,
             who_may_publish: parts.ingest.options().who,
             peers: parts.peers,

@@ -108,6 +108,7 @@ impl Site {
             .unwrap();
         let links = Arc::new(Links::new(&public_url.parse().unwrap()).unwrap());
         let options = Arc::new(Options::default());
+        let passkeys = Arc::new(store.clone());
         let accounts: Arc<dyn AccountStore> = Arc::new(store);
         let auth = Arc::new(Auth::new(Arc::clone(&accounts), &links, &options));
         let shutdown = CancellationToken::new();
@@ -128,6 +129,7 @@ impl Site {
             content,
             tracker: Arc::new(tracker),
             auth: Arc::clone(&auth),
+            passkeys,
             links,
             peers: ["192.0.2.9:8080".parse().unwrap()].into(),
             shutdown: shutdown.clone(),

@@ -36,10 +36,11 @@ impl FromRef<WebState> for Mint {
 }
 
 impl Mint {
-    /// The torrent file of a publication.
+    /// The torrent file of a publication, for somebody whose torrents name these trackers.
     pub(super) async fn torrent_file(
         &self,
         publication: &Publication,
+        trackers: &[String],
     ) -> Result<Vec<u8>, WebError> {
         let torrent = self
             .catalog
@@ -50,7 +51,7 @@ impl Mint {
         Ok(Envelope {
             info: &torrent.info.raw,
             piece_layers: &torrent.piece_layers,
-            trackers: &[self.links.trackers()],
+            trackers: &[trackers.to_owned()],
             web_seeds: &[self.links.web_seed(publication)],
             comment: Some(&comment),
             created_by: Some(concat!("Sower/", env!("CARGO_PKG_VERSION"))),
@@ -60,11 +61,11 @@ impl Mint {
         .encode())
     }
 
-    /// The magnet link of a publication, with the embedded seed as a peer to ask first.
-    pub(super) fn magnet(&self, publication: &Publication) -> String {
+    /// The magnet link of a publication, likewise, with the embedded seed as a peer to ask first.
+    pub(super) fn magnet(&self, publication: &Publication, trackers: &[String]) -> String {
         let mut magnet = Magnet::new(publication.info_hashes);
         magnet.name = Some(publication.name.clone());
-        magnet.trackers = self.links.trackers();
+        magnet.trackers = trackers.to_vec();
         magnet.web_seeds = vec![self.links.web_seed(publication)];
         magnet.peers = self.peers.iter().map(ToString::to_string).collect();
         magnet.to_string()

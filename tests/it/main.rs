@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod admission;
 mod architecture;
 mod command_line;
 mod connection;

@@ -206,6 +206,15 @@ fn read_announce(packet: &[u8]) -> Option<Result<UdpAnnounce, RequestError>> {
     }))
 }
 
+/// The address that an announce claims for its peer; `None` where it claims none. It is no more than a claim.
+pub fn claimed_ip(announce: &[u8]) -> Option<IpAddr> {
+    /// Head, info-hash, peer id, three counts, event.
+    const BEFORE: usize = 16 + 20 + 20 + 24 + 4;
+    let octets: [u8; 4] = *announce.get(BEFORE..)?.first_chunk()?;
+    let claimed = Ipv4Addr::from(octets);
+    (!claimed.is_unspecified()).then_some(claimed.into())
+}
+
 /// What the options behind an announce say of the URL; those that are cut off or unknown are skipped.
 fn url_data(mut options: &[u8]) -> Vec<u8> {
     let mut data = Vec::new();

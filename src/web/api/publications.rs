@@ -18,6 +18,7 @@ use crate::web::auth::Caller;
 use crate::web::error::WebError;
 use crate::web::links::Links;
 use crate::web::pages::publish::may_not_publish;
+use crate::web::personal::Personal;
 use crate::web::shelf::Shelf;
 use crate::web::state::WebState;
 use crate::web::text::machine_time;
@@ -46,7 +47,8 @@ struct PublicationJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<Vec<FileJson>>,
     torrent_url: String,
-    magnet: String,
+    /// `null` where whoever asks must log in for it.
+    magnet: Option<String>,
     page_url: String,
     publisher: String,
     created_at: String,
@@ -94,6 +96,7 @@ pub(in crate::web) struct Describer {
     tracker: Arc<Tracker>,
     links: Arc<Links>,
     mint: Mint,
+    personal: Personal,
 }
 
 impl FromRef<WebState> for Describer {
@@ -103,22 +106,28 @@ impl FromRef<WebState> for Describer {
             tracker: Arc::clone(&state.tracker),
             links: Arc::clone(&state.links),
             mint: Mint::from_ref(state),
+            personal: Personal::from_ref(state),
         }
     }
 }
 
 impl Describer {
     /// A publication with its files.
-    fn whole(&self, publication: &Publication) -> PublicationJson {
+    fn whole(&self, publication: &Publication, trackers: Option<&[String]>) -> PublicationJson {
         let files = publication.files.iter();
         let files = files.map(|file| self.file(publication, file)).collect();
         PublicationJson {
             files: Some(files),
-            ..self.summary(publication, publication.files.len() as u64)
+            ..self.summary(publication, publication.files.len() as u64, trackers)
         }
     }
 
-    fn summary(&self, publication: &Publication, file_count: u64) -> PublicationJson {
+    fn summary(
+        &self,
+        publication: &Publication,
+        file_count: u64,
+        trackers: Option<&[String]>,
+    ) -> PublicationJson {
         let id = publication.id;
         let counts = self.catalog.tally(id).counts();
         let swarm = self.tracker.counts(&publication.info_hashes);
@@ -137,7 +146,7 @@ impl Describer {
             file_count,
             files: None,
             torrent_url: self.links.torrent(id),
-            magnet: self.mint.magnet(publication),
+            magnet: trackers.map(|trackers| self.mint.magnet(publication, trackers)),
             page_url: self.links.page(id),
             publisher: publication.publisher.clone(),
             created_at: machine_time(publication.created_at),
@@ -186,9 +195,11 @@ pub(in crate::web) async fn publish(
         return Err(reception.refuse(request, refusal).await);
     }
     let publication = reception.receive(caller.as_ref(), request).await?;
-    let published = describer.whole(&publication);
+    let trackers = describer.personal.trackers(caller.as_ref()).await?;
+    let published = describer.whole(&publication, trackers.as_deref());
     let location = [(LOCATION, format!("/api/v1/publications/{}", published.id))];
-    Ok((StatusCode::CREATED, location, Json(published)).into_response())
+    let answer = (StatusCode::CREATED, location, Json(published)).into_response();
+    Ok(describer.personal.keep(answer))
 }
 
 /// Which part of the catalogue to list.
@@ -204,6 +215,7 @@ pub(in crate::web) struct Asked {
 pub(in crate::web) async fn list(
     State(catalog): State<Catalog>,
     State(describer): State<Describer>,
+    Caller(caller): Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Response, WebError> {
     let limit = asked.limit.unwrap_or(PAGE);
@@ -220,27 +232,37 @@ pub(in crate::web) async fn list(
             limit,
         })
         .await?;
+    let trackers = describer.personal.trackers(caller.as_ref()).await?;
     let publications = found
         .publications
         .iter()
-        .map(|summary| describer.summary(&summary.publication, summary.file_count))
+        .map(|summary| {
+            describer.summary(
+                &summary.publication,
+                summary.file_count,
+                trackers.as_deref(),
+            )
+        })
         .collect();
-    Ok(Json(PageJson {
+    let page = Json(PageJson {
         publications,
         total: found.total,
         next_cursor: found.next.map(cursor_text),
-    })
-    .into_response())
+    });
+    Ok(describer.personal.keep(page.into_response()))
 }
 
 /// `GET /api/v1/publications/{id}`
 pub(in crate::web) async fn one(
     State(shelf): State<Shelf>,
     State(describer): State<Describer>,
+    Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<Response, WebError> {
     let shelved = shelf.find(&id).await?;
-    Ok(Json(describer.whole(&shelved.publication)).into_response())
+    let trackers = describer.personal.trackers(caller.as_ref()).await?;
+    let whole = describer.whole(&shelved.publication, trackers.as_deref());
+    Ok(describer.personal.keep(Json(whole).into_response()))
 }
 
 /// A cursor as it stands in addresses.

@@ -1,4 +1,4 @@
-//! Log in, log out, and the first administrator.
+//! Log in, log out, the first administrator, and everybody's account.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::Frame;
-use crate::domain::account::MIN_PASSWORD_LENGTH;
+use crate::domain::account::{MIN_PASSWORD_LENGTH, WhoMayPublish};
 use crate::web::auth::{Auth, LoginError, SetupError, SourceAddress, Viewer};
 use crate::web::error::{WebError, page, sentence};
 use crate::web::guard::safe_next;
+use crate::web::personal::Personal;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -34,6 +35,16 @@ struct SetupPage<'a> {
     name: &'a str,
     error: Option<String>,
     min_password: usize,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage<'a> {
+    frame: Frame,
+    name: &'a str,
+    role: &'static str,
+    /// Where the account's own torrents announce; `None` where all announce at one address.
+    announce: Option<String>,
 }
 
 /// Where to go on after a log-in.
@@ -112,6 +123,43 @@ pub(in crate::web) async fn log_out(
 ) -> Result<Response, WebError> {
     let cookie = auth.log_out(&headers).await?;
     Ok(([(SET_COOKIE, cookie)], Redirect::to("/")).into_response())
+}
+
+/// `GET /account`
+pub(in crate::web) async fn account_page(
+    State(who_may_publish): State<WhoMayPublish>,
+    State(personal): State<Personal>,
+    Viewer(viewer): Viewer,
+) -> Result<Response, WebError> {
+    let Some(account) = viewer else {
+        return Ok(log_in_for_account());
+    };
+    let trackers = personal.trackers(Some(&account)).await?;
+    let account_page = AccountPage {
+        frame: Frame::new(Some(&account), who_may_publish),
+        name: &account.name,
+        role: account.role.as_str(),
+        announce: trackers
+            .filter(|_| personal.is_needed())
+            .and_then(|trackers| trackers.into_iter().next()),
+    };
+    Ok(personal.keep(page(&account_page)?.into_response()))
+}
+
+/// `POST /account/passkey`
+pub(in crate::web) async fn replace_passkey(
+    State(personal): State<Personal>,
+    Viewer(viewer): Viewer,
+) -> Result<Response, WebError> {
+    let Some(account) = viewer else {
+        return Ok(log_in_for_account());
+    };
+    personal.replace_passkey(&account).await?;
+    Ok(Redirect::to("/account").into_response())
+}
+
+fn log_in_for_account() -> Response {
+    Redirect::to("/login?next=/account").into_response()
 }
 
 /// The one-time token of the set-up link.

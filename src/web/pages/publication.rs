@@ -8,12 +8,14 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
 use super::Frame;
+use crate::domain::account::Account;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::proto::metainfo::info::Format;
-use crate::web::auth::Viewer;
+use crate::web::auth::Caller;
 use crate::web::content::attachment;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::file_path;
+use crate::web::personal::Personal;
 use crate::web::state::WebState;
 use crate::web::text::{counted, day, grouped, machine_time, shown, size};
 use crate::web::torrent::Mint;
@@ -30,9 +32,9 @@ struct PublicationPage {
     publisher: String,
     day: String,
     machine_time: String,
-    torrent_href: String,
-    torrent_size: String,
-    magnet: String,
+    /// `None` where whoever looks must log in for it.
+    torrent: Option<TorrentWords>,
+    login_href: String,
     /// Where the only file is downloaded directly; `None` for a folder.
     only_file: Option<FileRow>,
     size: String,
@@ -43,7 +45,6 @@ struct PublicationPage {
     info_hash_v1: Option<String>,
     info_hash_v2: Option<String>,
     piece_length: String,
-    announce: String,
     web_seed: String,
     folder: Option<String>,
     files: Vec<FileRow>,
@@ -60,6 +61,14 @@ struct FileRow {
     size: String,
     exact_size: String,
     sha256: String,
+}
+
+/// The torrent, as whoever looks gets it.
+struct TorrentWords {
+    href: String,
+    size: String,
+    magnet: String,
+    announce: String,
 }
 
 /// Who has the files, in words.
@@ -80,21 +89,47 @@ struct GivenWords {
 pub(in crate::web) async fn page_or_torrent(
     State(state): State<WebState>,
     State(mint): State<Mint>,
-    Viewer(viewer): Viewer,
+    State(personal): State<Personal>,
+    Caller(viewer): Caller,
     Path(name): Path<String>,
 ) -> Result<Response, WebError> {
-    if let Some(id) = name.strip_suffix(".torrent") {
-        return torrent_file(&mint, &state.shelf.find(id).await?.publication).await;
-    }
-    if let Some(id) = name.strip_suffix(".magnet") {
-        return magnet_link(&mint, &state.shelf.find(id).await?.publication);
-    }
-    let shelved = state.shelf.find(&name).await?;
+    let viewer = viewer.as_ref();
+    let answer = if let Some(id) = name.strip_suffix(".torrent") {
+        let shelved = state.shelf.find(id).await?;
+        let trackers = personal.trackers_or_log_in(viewer).await?;
+        torrent_file(&mint, &shelved.publication, &trackers).await?
+    } else if let Some(id) = name.strip_suffix(".magnet") {
+        let shelved = state.shelf.find(id).await?;
+        let trackers = personal.trackers_or_log_in(viewer).await?;
+        magnet_link(&mint, &shelved.publication, &trackers)?
+    } else {
+        let trackers = personal.trackers(viewer).await?;
+        page(&state, &mint, viewer, trackers.as_deref(), &name).await?
+    };
+    Ok(personal.keep(answer))
+}
+
+async fn page(
+    state: &WebState,
+    mint: &Mint,
+    viewer: Option<&Account>,
+    trackers: Option<&[String]>,
+    name: &str,
+) -> Result<Response, WebError> {
+    let shelved = state.shelf.find(name).await?;
     let publication = &shelved.publication;
-    let torrent_length = mint.torrent_file(publication).await?.len() as u64;
+    let torrent = match trackers {
+        Some(trackers) => Some(TorrentWords {
+            href: format!("/p/{}.torrent", publication.id),
+            size: size(mint.torrent_file(publication, trackers).await?.len() as u64),
+            magnet: mint.magnet(publication, trackers),
+            announce: trackers.first().cloned().unwrap_or_default(),
+        }),
+        None => None,
+    };
     let counts = state.catalog.tally(publication.id).counts();
     let swarm = state.tracker.counts(&publication.info_hashes);
-    let frame = Frame::new(viewer.as_ref(), state.who_may_publish);
+    let frame = Frame::new(viewer, state.who_may_publish);
     let rows = publication
         .files
         .iter()
@@ -108,9 +143,8 @@ pub(in crate::web) async fn page_or_torrent(
         publisher: publication.publisher.clone(),
         day: day(publication.published_at),
         machine_time: machine_time(publication.published_at),
-        torrent_href: format!("/p/{}.torrent", publication.id),
-        torrent_size: size(torrent_length),
-        magnet: mint.magnet(publication),
+        torrent,
+        login_href: format!("/login?next=/p/{}", publication.id),
         only_file: files
             .first()
             .filter(|_| publication.files.len() == 1)
@@ -123,7 +157,6 @@ pub(in crate::web) async fn page_or_torrent(
         info_hash_v1: publication.info_hashes.v1().map(|hash| hash.to_string()),
         info_hash_v2: publication.info_hashes.v2().map(|hash| hash.to_string()),
         piece_length: grouped(publication.piece_length.into()),
-        announce: state.links.announce(),
         web_seed: state.links.web_seed(publication),
         folder: (!publication.is_single_file()).then(|| shown(&publication.name)),
         unlisted: publication
@@ -148,8 +181,12 @@ pub(in crate::web) async fn page_or_torrent(
     Ok(render(&page)?.into_response())
 }
 
-async fn torrent_file(mint: &Mint, publication: &Publication) -> Result<Response, WebError> {
-    let bytes = mint.torrent_file(publication).await?;
+async fn torrent_file(
+    mint: &Mint,
+    publication: &Publication,
+    trackers: &[String],
+) -> Result<Response, WebError> {
+    let bytes = mint.torrent_file(publication, trackers).await?;
     let name = format!("{}.torrent", publication.name);
     let headers = [
         (
@@ -161,8 +198,12 @@ async fn torrent_file(mint: &Mint, publication: &Publication) -> Result<Response
     Ok((headers, bytes).into_response())
 }
 
-fn magnet_link(mint: &Mint, publication: &Publication) -> Result<Response, WebError> {
-    let magnet = mint.magnet(publication);
+fn magnet_link(
+    mint: &Mint,
+    publication: &Publication,
+    trackers: &[String],
+) -> Result<Response, WebError> {
+    let magnet = mint.magnet(publication, trackers);
     let location =
         HeaderValue::from_str(&magnet).map_err(|error| WebError::Internal(Box::new(error)))?;
     // Temporary: the link is today's, as the torrent file is.

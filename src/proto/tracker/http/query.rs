@@ -4,6 +4,7 @@
 //! `+` is a plus. The first of repeated keys counts, except for the `info_hash`es of a scrape. Unknown keys are passed
 //! over, `ip`, `ipv4` and `ipv6` among them: a peer is listed where it announces from. Reading an announce allocates nothing.
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use super::PeerFormat;
@@ -70,6 +71,13 @@ pub fn decode_announce(query: &[u8]) -> Result<(AnnounceRequest, PeerFormat), Qu
         _ => PeerFormat::Compact,
     };
     Ok((request, format))
+}
+
+/// The address that an announce claims for its peer with `ip`; `None` where it claims none, or a name. It is no more than a claim.
+pub fn claimed_ip(query: &[u8]) -> Option<IpAddr> {
+    let (_, value) = pairs(query).find(|(key, _)| *key == b"ip")?;
+    let value = percent_encoding::percent_decode(value).decode_utf8().ok()?;
+    value.parse().ok()
 }
 
 /// Reads the query of a scrape.
@@ -413,6 +421,20 @@ mod tests {
                 let (request, _) = decode_announce(&query).unwrap();
                 assert_eq!(request.info_hash.as_bytes(), &id);
             }
+        }
+    }
+
+    #[test]
+    fn a_claimed_address_is_read_where_somebody_asks_for_it() {
+        for (query, claimed) in [
+            ("port=1&ip=192.0.2.7", Some("192.0.2.7")),
+            ("ip=2001%3Adb8%3A%3A7&ip=192.0.2.7", Some("2001:db8::7")),
+            ("ip=peer.example", None),
+            ("ip=", None),
+            ("ipv4=192.0.2.7", None),
+        ] {
+            let claimed = claimed.map(|ip| ip.parse().unwrap());
+            assert_eq!(claimed_ip(query.as_bytes()), claimed, "{query}");
         }
     }
 
