@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -116,6 +117,8 @@ pub(super) struct DenyList {
     file: Option<PathBuf>,
     /// How the file looked when it was last read, whatever came of it.
     seen: Mutex<Option<Stamp>>,
+    /// Whether nothing is denied, as on most servers: then no announce waits for the lock.
+    is_empty: AtomicBool,
     /// Never held over an await.
     denied: RwLock<Denied>,
 }
@@ -137,11 +140,13 @@ impl DenyList {
         file: &str,
         primary: impl Fn(&InfoHash) -> Option<InfoHash>,
     ) -> Self {
+        let denied = Denied::new(configured.iter().copied(), primary);
         Self {
             configured: configured.to_owned(),
             file: (!file.is_empty()).then(|| PathBuf::from(file)),
             seen: Mutex::default(),
-            denied: RwLock::new(Denied::new(configured.iter().copied(), primary)),
+            is_empty: AtomicBool::new(denied.is_empty()),
+            denied: RwLock::new(denied),
         }
     }
 
@@ -169,7 +174,9 @@ impl DenyList {
         let listed = read(path)?;
         let denials = self.configured.iter().copied().chain(listed);
         let denied = Denied::new(denials, primary);
+        let is_empty = denied.is_empty();
         *self.denied.write().unwrap_or_else(PoisonError::into_inner) = denied;
+        self.is_empty.store(is_empty, Relaxed);
         Ok(true)
     }
 
@@ -181,8 +188,9 @@ impl DenyList {
         self.with(|denied| denied.torrents.contains(info_hash))
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&Denied) -> T) -> T {
-        ask(&self.denied.read().unwrap_or_else(PoisonError::into_inner))
+    fn with(&self, ask: impl FnOnce(&Denied) -> bool) -> bool {
+        !self.is_empty.load(Relaxed)
+            && ask(&self.denied.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -203,6 +211,10 @@ impl Denied {
             networks: networks.collect(),
             torrents,
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.torrents.is_empty() && self.networks.is_empty()
     }
 }
 

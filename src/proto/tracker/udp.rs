@@ -523,6 +523,15 @@ mod tests {
     }
 
     #[test]
+    fn a_claimed_address_is_read_where_somebody_asks_for_it() {
+        let mut packet = written(&announce());
+        assert_eq!(claimed_ip(&packet), None);
+        packet[84..88].copy_from_slice(&[203, 0, 113, 9]);
+        assert_eq!(claimed_ip(&packet), Some([203, 0, 113, 9].into()));
+        assert_eq!(claimed_ip(&packet[..87]), None);
+    }
+
+    #[test]
     fn what_a_client_does_not_know_is_unknown() {
         let mut packet = written(&announce());
         packet[64..72].copy_from_slice(&[0x7f, 255, 255, 255, 255, 255, 255, 255]);
