@@ -14,11 +14,19 @@ from pathlib import Path
 
 from clients.libtorrent import PYTHON
 from network import cache
-from reading import EMPTY, ERRORS, UNSAFE_NAMES
+from reading import EMPTY, ERRORS, TRAILING, UNSAFE_NAMES
 from run import newest_build
 
 # The corpora, and how many torrents each has at least.
-CORPORA = {"libtorrent-rasterbar": 111, "transmission": 15, "deluge": 11, "aria2": 6, "webtorrent-fixtures": 9}
+CORPORA = {
+    "libtorrent-rasterbar": 111,
+    "transmission": 15,
+    "deluge": 11,
+    "aria2": 6,
+    "webtorrent-fixtures": 9,
+    "parse-torrent": 5,
+    "torrentool": 5,
+}
 READ_TORRENTS = Path(__file__).with_name("read_torrents.py")
 EXPECTED_TO_FAIL = re.compile(r'"([^"]+\.torrent)",\s*(?:bdecode_)?errors::')
 
@@ -91,6 +99,8 @@ def compare(path, theirs, sower):
     is_read = shown.returncode == 0
     if path.name in UNSAFE_NAMES:
         return "it is read, and its names are not safe" if is_read else says(shown.stderr, "name that")
+    if path.name in TRAILING:
+        return "it is read, and bytes follow its end" if is_read else says(shown.stderr, "bytes after the end")
     if path.name in EMPTY:
         return None if is_read else f"a torrent of no bytes is refused: {shown.stderr}"
     if "error" in theirs:

@@ -24,6 +24,9 @@ UNSAFE_NAMES = {
 # Torrents that libtorrent refuses since their files have no bytes.
 EMPTY = {"zero.torrent", "zero2.torrent"}
 
+# Torrents with more than a newline behind their end, which libtorrent does not look at.
+TRAILING = {"88.torrent"}
+
 # What our error says of each torrent that libtorrent's own test expects to fail.
 ERRORS = {
     "bad_name.torrent": "the same key twice",
@@ -72,10 +75,11 @@ SECTION = f"""\
 ## Reading torrent files
 
 `tests/interop/corpora.py` reads every torrent in the test suites of libtorrent, Transmission, Deluge and aria2 (from the
-sources that Debian keeps) and of WebTorrent (from npm), and holds `sower show --json` against libtorrent 2.1: what
-libtorrent loads has the same info-hashes, name, files, lengths, piece length and number of pieces here; what it refuses is
-refused, with an error that names the field and the rule. The torrents of anacrolix/torrent, parse-torrent and torrenttools
-are in no package; they were read once by hand, with the same result. dottorrent has none. The differences are wanted:
+sources that Debian keeps), of WebTorrent and parse-torrent (from npm) and of torrentool (from PyPI), and holds
+`sower show --json` against libtorrent 2.1: what libtorrent loads has the same info-hashes, name, files, lengths, piece
+length and number of pieces here; what it refuses is refused, with an error that names the field and the rule. The torrents
+of anacrolix/torrent and torrenttools are in no package; they were read once by hand, with the same result. dottorrent has
+none. The differences are wanted:
 
 - **Names that lead elsewhere are refused** ({len(UNSAFE_NAMES)} torrents, each made to attack a reader). libtorrent loads them under names of its
   own: `..` and an empty name become `_`, slashes go, two files alike get numbers, long names are cut. Others rename
@@ -84,5 +88,7 @@ are in no package; they were read once by hand, with the same result. dottorrent
   to be downloaded has such a name. So the error says which name it is, and nothing is guessed. The same holds for
   names that are one name where case or Unicode form does not count, and in v2 for names that are not UTF-8 (BEP 52).
   Names in other encodings are read in v1, from `name.utf-8` and `path.utf-8` if they are there.
+- **Bytes behind the end are refused** ({len(TRAILING)} torrent, to which a web site's error message was appended), but for a newline. A file
+  that says more than its torrent was damaged on its way or put together by mistake, and the error says where it ends.
 - **Torrents of no bytes are read** ({len(EMPTY)} torrents). libtorrent refuses a torrent whose files are all empty; torrenttools makes
   such torrents, and so does Sower, for a folder may hold nothing but an empty file. Clients with libtorrent cannot load it."""
