@@ -20,8 +20,8 @@ use crate::proto::metainfo::edit::{Change, Changes};
 use crate::proto::metainfo::torrent_file::{TorrentFile, is_tracker_url, is_web_seed_url};
 
 const EXAMPLES: &str = "Examples:
-  sower edit *.torrent --remove-announce udp://old.example:6969 --add-announce https://new.example/announce
-  sower edit a.torrent --announce https://a.example/x,https://b.example/x --announce udp://c.example:1
+  sower edit *.torrent --remove-announce udp://old.example:69 --add-announce https://new.example/x
+  sower edit a.torrent --announce https://a.example/x,https://b.example/x -a udp://c.example:69
   sower edit a.torrent --no-announce --no-created-by --no-date -o bare.torrent
   sower edit a.torrent --comment 'now with subtitles' --dry-run
 

@@ -29,18 +29,21 @@ use crate::telemetry::{self, Verbosity};
 /// The file that is read where none is named, if it is there.
 const DEFAULT_CONFIG: &str = "config.toml";
 
+/// Where the help of a command lists what all commands have.
+const BEHIND_OTHERS: usize = 900;
+
 /// Publish files with BitTorrent: one program uploads, tracks, seeds and serves.
 #[derive(Debug, Parser)]
 #[command(name = "sower", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Args {
     /// The configuration file [default: config.toml, if it is there]
-    #[arg(long, global = true, env = "SOWER_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "SOWER_CONFIG", value_name = "FILE", display_order = BEHIND_OTHERS)]
     config: Option<PathBuf>,
     /// Log more; twice for everything
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = BEHIND_OTHERS)]
     verbose: u8,
     /// Log errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = BEHIND_OTHERS)]
     quiet: bool,
     #[command(subcommand)]
     command: Command,

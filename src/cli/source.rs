@@ -59,8 +59,15 @@ pub(super) fn parse(
     source: &str,
     bounds: &TorrentOptions,
 ) -> anyhow::Result<TorrentFile> {
-    TorrentFile::parse_shared(bytes, &bounds.info_limits())
-        .with_context(|| format!("{source} is no usable torrent file"))
+    TorrentFile::parse_shared(bytes, &bounds.info_limits()).map_err(|error| {
+        if error.is_of_too_many_files() {
+            anyhow::Error::from(error).context(format!(
+                "{source} holds too much; `torrent.max_files` in the configuration allows more"
+            ))
+        } else {
+            anyhow::Error::from(error).context(format!("{source} is no usable torrent file"))
+        }
+    })
 }
 
 fn begins_with(source: &str, scheme: &str) -> bool {

@@ -33,11 +33,11 @@ It exits with 1 if anything is not right, missing or too long. A file is `unprov
 nothing is wrong with it, but a piece that it shares with a missing file cannot be checked.";
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = "sower verify [OPTIONS] <TORRENT>... [PATH]")]
 pub(super) struct VerifyArgs {
-    /// Torrent files, folders of some, addresses of some, or - for one on standard input; and the content, or the folder
-    /// that it lies in
-    #[arg(required = true, value_names = ["TORRENT", "PATH"])]
+    /// Torrent files, folders of some, addresses of some, or - for one on standard input; and last the content, or the
+    /// folder that it lies in
+    #[arg(required = true, value_name = "TORRENT")]
     words: Vec<String>,
     /// Print one JSON object a torrent
     #[arg(long)]
@@ -229,7 +229,7 @@ fn fault_in_words(file: &FileReport) -> String {
     }
     if !file.unproven_pieces.is_empty() {
         words.push(format!(
-            "pieces {} share bytes with a missing file",
+            "bytes shared with a missing file in pieces {}",
             file.unproven_pieces
         ));
     }

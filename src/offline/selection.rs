@@ -244,15 +244,19 @@ impl LeftOut {
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
-            (self.excluded, "excluded"),
-            (self.not_included, "not included"),
-            (self.hidden, "hidden"),
-            (self.symlinks, "symbolic links"),
-            (self.special, "sockets, pipes or devices"),
+            (self.excluded, "excluded", "excluded"),
+            (self.not_included, "not included", "not included"),
+            (self.hidden, "hidden", "hidden"),
+            (self.symlinks, "symbolic link", "symbolic links"),
+            (
+                self.special,
+                "socket, pipe or device",
+                "sockets, pipes or devices",
+            ),
         ];
-        let words = counts.into_iter().filter(|(count, _)| *count > 0);
+        let words = counts.into_iter().filter(|(count, ..)| *count > 0);
         let words: Vec<String> = words
-            .map(|(count, what)| format!("{count} {what}"))
+            .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
             .collect();
         f.write_str(&words.join(", "))
     }
@@ -566,7 +570,7 @@ mod tests {
         assert_eq!(selection.left_out, left_out);
         assert_eq!(
             left_out.to_string(),
-            "2 excluded, 1 not included, 2 hidden, 1 symbolic links, 1 sockets, pipes or devices"
+            "2 excluded, 1 not included, 2 hidden, 1 symbolic link, 1 socket, pipe or device"
         );
         options.hidden = Hidden::Take;
         options.patterns.include = Vec::new();

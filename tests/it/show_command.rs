@@ -179,6 +179,25 @@ fn standard_input_and_addresses_are_read_like_files() {
 }
 
 #[test]
+fn too_many_files_are_refused_with_the_key_that_allows_them() {
+    let folder = folder();
+    let file = |name| format!("d6:lengthi0e4:pathl1:{name}ee");
+    let files = ["a", "b", "c"].map(file).concat();
+    let torrent = format!("d4:infod5:filesl{files}e4:name1:n12:piece lengthi1e6:pieces0:ee");
+    fs::write(folder.path().join("three"), torrent).unwrap();
+    fs::write(folder.path().join("two.toml"), "[torrent]\nmax_files = 2\n").unwrap();
+    let refused = sower(folder.path(), &["show", "three", "--config", "two.toml"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("torrent.max_files") && said.contains("more than 2 files"),
+        "{said}"
+    );
+    let shown = sower(folder.path(), &["show", "three"]);
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+}
+
+#[test]
 fn errors_name_the_file_the_field_and_the_rule() {
     let folder = folder();
     for (name, bytes, words) in [

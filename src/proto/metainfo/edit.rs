@@ -55,9 +55,9 @@ impl Changes {
     /// The torrent file with the changes made.
     ///
     /// # Errors
-    /// [`TorrentFileError::Bencode`] where the bytes are none, [`TorrentFileError::NoInfo`] where they are no torrent.
+    /// [`TorrentFileError::Bencode`] where the bytes are none, [`TorrentFileError::TooLarge`] where they are over a limit, [`TorrentFileError::NoInfo`] where they are no torrent.
     pub fn apply(&self, torrent: &[u8], limits: &Limits) -> Result<Vec<u8>, TorrentFileError> {
-        let scanned = scan::lenient(torrent, limits).map_err(TorrentFileError::Bencode)?;
+        let scanned = scan::lenient(torrent, limits).map_err(TorrentFileError::of_scan)?;
         let fields = scanned.root.dict().ok_or(TorrentFileError::NoInfo)?;
         let mut fields: Fields<'_> = fields
             .map(|(key, value)| (key, Cow::Borrowed(value.raw())))

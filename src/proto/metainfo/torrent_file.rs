@@ -13,7 +13,7 @@ use super::merkle::{Hash, root_of_layer};
 use super::path::FilePath;
 use super::url::Purpose;
 pub use super::url::{Warning, is_tracker_url, is_web_seed_url};
-use crate::proto::bencode::scan::{self, ScanError};
+use crate::proto::bencode::scan::{self, Rule, ScanError};
 use crate::proto::bencode::{Encoder, Value};
 
 /// A torrent file that was read.
@@ -47,6 +47,9 @@ pub enum TorrentFileError {
     /// They are no bencoded value.
     #[error("this is not a torrent file, or it is damaged")]
     Bencode(#[source] ScanError),
+    /// They are over a bound of [`Limits`](scan::Limits), and may be sound.
+    #[error("the torrent is larger than the limits allow")]
+    TooLarge(#[source] ScanError),
     /// They are bencode, but hold no `info` dictionary.
     #[error("this is not a torrent file: it has no `info` dictionary")]
     NoInfo,
@@ -69,6 +72,24 @@ pub enum TorrentFileError {
     },
 }
 
+impl TorrentFileError {
+    pub(super) const fn of_scan(error: ScanError) -> Self {
+        match error.rule {
+            Rule::TooLong { .. } | Rule::TooManyElements { .. } => Self::TooLarge(error),
+            _ => Self::Bencode(error),
+        }
+    }
+
+    /// Whether it is the number of files that [`InfoLimits::of`] does not allow, or what is bounded along with it.
+    pub const fn is_of_too_many_files(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge(_)
+                | Self::Info(InfoError::TooManyFiles { .. } | InfoError::PathsTooLong { .. })
+        )
+    }
+}
+
 impl TorrentFile {
     /// Reads a torrent file. Fields around `info` that are broken are left out with a warning.
     ///
@@ -83,7 +104,7 @@ impl TorrentFile {
     /// # Errors
     /// [`TorrentFileError`] where the bytes, the `info` dictionary or the piece layers break a rule.
     pub fn parse_shared(bytes: &Bytes, limits: &InfoLimits) -> Result<Self, TorrentFileError> {
-        let scanned = scan::lenient(bytes, &limits.scan).map_err(TorrentFileError::Bencode)?;
+        let scanned = scan::lenient(bytes, &limits.scan).map_err(TorrentFileError::of_scan)?;
         let mut fields = Fields::of(scanned.root, limits);
         let (raw, info) = fields.info.take().ok_or(TorrentFileError::NoInfo)?;
         let info = Info::of_fields(bytes.slice_ref(raw), info?, limits)?;
@@ -530,6 +551,28 @@ mod tests {
                 raw(&again).1.unwrap_or_default(),
                 torrent.piece_layers.as_ref()
             );
+        }
+    }
+
+    #[test]
+    fn what_is_over_a_limit_is_not_called_damaged() {
+        let limits = |scan| InfoLimits {
+            scan,
+            ..InfoLimits::default()
+        };
+        let usual = scan::Limits::default();
+        let few = scan::Limits {
+            elements: 10,
+            ..usual
+        };
+        let short = scan::Limits {
+            length: 10,
+            ..usual
+        };
+        for scan in [few, short] {
+            let error = TorrentFile::parse(V1, &limits(scan)).unwrap_err();
+            assert!(matches!(error, TorrentFileError::TooLarge(_)), "{error}");
+            assert!(error.is_of_too_many_files());
         }
     }
 
