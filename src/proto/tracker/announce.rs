@@ -167,6 +167,22 @@ pub struct ScrapeCounts {
     pub downloaders: Option<u32>,
 }
 
+impl ScrapeCounts {
+    /// The numbers of two parts of one swarm together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            complete: self.complete.saturating_add(other.complete),
+            incomplete: self.incomplete.saturating_add(other.incomplete),
+            downloaded: self.downloaded.saturating_add(other.downloaded),
+            downloaders: match (self.downloaders, other.downloaders) {
+                (Some(here), Some(there)) => Some(here.saturating_add(there)),
+                _ => None,
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

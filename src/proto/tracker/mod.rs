@@ -8,7 +8,9 @@
 //! | [`announce`] | none: the types | BEP 3, 7, 21, 24, 31, 48 |
 //! | [`http`] | HTTP query strings and bencoded answers | BEP 3, 7, 21, 23, 24, 31, 48 |
 //! | [`udp`] | UDP packets | BEP 15, 41 |
+//! | [`ws`] | JSON over WebSockets | none; WebTorrent |
 
 pub mod announce;
 pub mod http;
 pub mod udp;
+pub mod ws;
