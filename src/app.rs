@@ -40,7 +40,7 @@ use crate::store::files::FileStore;
 use crate::store::lock::DataDirLock;
 use crate::store::passkeys::PasskeyStore;
 use crate::store::sqlite::SqliteStore;
-use crate::tracker::{DenyFileError, EmbeddedSeed, Mode, Tracker, UdpTracker};
+use crate::tracker::{DenyFileError, EmbeddedSeed, Mode, Tracker, UdpTracker, WsTracker};
 use crate::web;
 
 /// How often another port is picked where one is free for connections and not for packets.
@@ -166,6 +166,8 @@ impl App {
         let passkeys: Arc<dyn PasskeyStore> = Arc::new(database.clone());
         let gatekeeper = Gatekeeper::begin(&tracker, &passkeys).await?;
         let links = ports.links(&config, &url)?;
+        let sockets = WsTracker::new(Arc::clone(&tracker), config.tracker.websocket.clone());
+        let sockets = web::Sockets::new(sockets, &links);
         let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
         let needs_setup = accounts.accounts().await?.is_empty();
         let setup_link = needs_setup.then(|| links.setup(&auth.open_setup()));
@@ -187,6 +189,7 @@ impl App {
             router: web::router(state),
             tracker: Arc::clone(&tracker),
             proxies: web::TrustedProxies::new(trusted_proxies),
+            sockets,
             head_timeout: Duration::from_secs(config.door.head_timeout),
             write_timeout: Duration::from_secs(config.web.write_timeout),
         };
@@ -314,13 +317,17 @@ impl Ports {
         Ok(ports)
     }
 
-    /// The addresses under `url`, with the UDP tracker's among them where the world can send it packets: not where it only comes
-    /// through a proxy, which passes none.
+    /// The addresses under `url`, with the doors of the tracker that torrents name; the UDP tracker's where the world can
+    /// send it packets: not where it only comes through a proxy, which passes none.
     fn links(&self, config: &Config, url: &Url) -> Result<web::Links, StartError> {
-        let links = web::Links::new(url)?;
+        let mut links = web::Links::new(url)?;
         let is_the_one_port = url.port_or_known_default() == Some(self.listen.port());
         if is_the_one_port || !config.tracker.udp_listen.is_empty() {
-            return Ok(links.with_udp_tracker(self.for_packets));
+            links = links.with_udp_tracker(self.for_packets);
+        }
+        let websocket = &config.tracker.websocket;
+        if websocket.in_torrents && websocket.sockets > 0 {
+            links = links.with_websocket_tracker();
         }
         Ok(links)
     }

@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod publication;
 mod rarity;
 pub mod rate;
+pub mod room;
 pub mod session;
 pub mod swarm;
 pub mod tally;

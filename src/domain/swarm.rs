@@ -228,7 +228,8 @@ impl Swarm {
         self.v4.silences(now).chain(self.v6.silences(now))
     }
 
-    fn has_completed(&self, id: PeerId) -> bool {
+    /// Whether a peer that is in it has said that its download finished.
+    pub fn has_completed(&self, id: PeerId) -> bool {
         self.v4.has_completed(id) || self.v6.has_completed(id)
     }
 }

@@ -1,6 +1,6 @@
 //! The tracker: it tells the peers of a published torrent about each other (BEP 3).
 //!
-//! [`service`] decides, whatever the transport; [`http`] and [`udp`] are transports: decode, ask the service, encode, and
+//! [`service`] decides, whatever the transport; [`http`], [`udp`] and [`ws`] are transports: decode, ask the service, encode, and
 //! nothing else. [`admission`] says who may ask. All of it is synchronous and in memory.
 
 pub mod admission;
@@ -16,6 +16,7 @@ mod replies;
 mod saved;
 pub mod service;
 pub mod udp;
+pub mod ws;
 
 pub use admission::{Admission, Mode};
 pub use asker::{Asker, Door};
@@ -24,6 +25,7 @@ pub use passkeys::Passkeys;
 pub use path::Route;
 pub use service::{EmbeddedSeed, Options, SwarmCounts, Tracker};
 pub use udp::UdpTracker;
+pub use ws::WsTracker;
 
 #[cfg(feature = "sqlite")]
 #[cfg(test)]

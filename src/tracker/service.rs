@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::admission::{Admission, Mode};
 use super::asker::Asker;
 use super::deny::{Denial, DenyFileError};
+use super::ws;
+use super::ws::rooms::Rooms;
 use crate::catalog::{Catalog, Listed};
 use crate::domain::history::SwarmSize;
 use crate::domain::publication::PublicationId;
@@ -76,6 +78,8 @@ pub struct Options {
     pub unpublished_torrents: usize,
     /// Seconds between two savings of all swarms to the data directory, from where a restart takes them up.
     pub save_interval: u64,
+    /// Peers that come over WebSockets.
+    pub websocket: ws::Options,
 }
 
 impl Default for Options {
@@ -100,6 +104,7 @@ impl Default for Options {
             peers: 2_000_000,
             unpublished_torrents: 1_000_000,
             save_interval: 5 * 60,
+            websocket: ws::Options::default(),
         }
     }
 }
@@ -152,6 +157,8 @@ pub struct Tracker {
     pub(super) crowd: Crowd,
     /// Peers in all shards together. Written under the lock of the shard that changed.
     pub(super) peers: AtomicUsize,
+    /// The peers that came over WebSockets, who have no address.
+    pub(super) rooms: Rooms,
 }
 
 /// Some of the swarms, each under the name that stands for its torrent.
@@ -217,6 +224,7 @@ impl Tracker {
         };
         Self {
             admission: Admission::new(&options, &catalog, now),
+            rooms: Rooms::new(options.websocket.peers),
             catalog,
             options,
             start: now,
@@ -260,8 +268,7 @@ impl Tracker {
         now: Instant,
     ) -> Result<AnnounceAnswer, Failure> {
         let source = asker.ip;
-        let subject = self.subject(&request.info_hash);
-        self.admission.admit(request, &subject, asker, now)?;
+        let subject = self.admit(request, asker, now)?;
         let terms = Terms {
             now: self.uptime(now),
             limits: &self.limits(),
@@ -286,20 +293,22 @@ impl Tracker {
             .announce(request, source, &terms)
             .map_err(|error| Failure::new(error.to_string()))?;
         let after = tracked.swarm.len();
+        let is_finished =
+            progress.is_finished && !self.rooms.has_completed(&subject.name, request.peer_id);
         match &mut tracked.finished {
             Finished::Published(_, tally) => {
                 tally.add_delivered_bytes(progress.delivered);
-                if progress.is_finished {
+                if is_finished {
                     tally.add_completed();
                 }
             }
-            Finished::Unpublished(count) => *count += u64::from(progress.is_finished),
+            Finished::Unpublished(count) => *count += u64::from(is_finished),
         }
         let wanted = self.wanted(request).saturating_sub(peers.len());
         tracked
             .swarm
             .choose(request, source, wanted, &mut shard.rng, &mut peers);
-        let counts = tracked.swarm.counts();
+        let counts = self.with_rooms(&subject, tracked.swarm.counts());
         let downloaded = tracked.finished.count();
         self.settle(shard, before, after, terms.now);
         drop(guard);
@@ -317,6 +326,35 @@ impl Tracker {
             external_ip: Some(source),
             warning: None,
         })
+    }
+
+    /// The torrent that somebody announces, if they may.
+    pub(super) fn admit(
+        &self,
+        request: &AnnounceRequest,
+        asker: &Asker,
+        now: Instant,
+    ) -> Result<Subject, Failure> {
+        let subject = self.subject(&request.info_hash);
+        self.admission.admit(request, &subject, asker, now)?;
+        Ok(subject)
+    }
+
+    /// Counts a download that finished, as a peer says over a WebSocket, unless it has said so at another door.
+    pub(super) fn count_completed(&self, subject: &Subject, peer: PeerId) {
+        let mut shard = self.shard(&subject.name);
+        match shard.swarms.get_mut(&subject.name) {
+            Some(tracked) if tracked.swarm.has_completed(peer) => return,
+            Some(tracked) => {
+                if let Finished::Unpublished(count) = &mut tracked.finished {
+                    *count += 1;
+                }
+            }
+            None => {}
+        }
+        if let Some(listed) = subject.publication {
+            self.catalog.tally(listed.id).add_completed();
+        }
     }
 
     /// Answers a scrape. Torrents that are not tracked here are left out.
@@ -425,7 +463,7 @@ impl Tracker {
     }
 
     /// A torrent's swarm in numbers; `None` where the torrent is neither published nor has a swarm.
-    fn numbers(&self, subject: &Subject) -> Option<ScrapeCounts> {
+    pub(super) fn numbers(&self, subject: &Subject) -> Option<ScrapeCounts> {
         let tracked = self
             .shard(&subject.name)
             .swarms
@@ -438,12 +476,23 @@ impl Tracker {
             let tally = self.catalog.tally(subject.publication?.id);
             Some((Swarm::default().counts(), tally.counts().completed))
         };
-        let (swarm, downloaded) = tracked.or_else(without_swarm)?;
+        let in_room_alone = || {
+            self.rooms.counts(&subject.name)?;
+            Some((Swarm::default().counts(), 0))
+        };
+        let (swarm, downloaded) = tracked.or_else(without_swarm).or_else(in_room_alone)?;
+        let swarm = self.with_rooms(subject, swarm);
         Some(ScrapeCounts {
             complete: swarm.complete.saturating_add(self.embedded_count(subject)),
             downloaded,
             ..swarm
         })
+    }
+
+    /// The numbers of a swarm, with those added who are in it by WebSocket.
+    fn with_rooms(&self, subject: &Subject, swarm: ScrapeCounts) -> ScrapeCounts {
+        let room = self.rooms.counts(&subject.name);
+        room.map_or(swarm, |room| swarm.plus(room))
     }
 
     fn wanted(&self, request: &AnnounceRequest) -> usize {

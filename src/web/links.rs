@@ -40,6 +40,7 @@ pub struct Links {
     host: Host<String>,
     is_https: bool,
     udp_tracker: Option<u16>,
+    has_websocket_tracker: bool,
 }
 
 impl Links {
@@ -64,6 +65,7 @@ impl Links {
             host: host.to_owned(),
             is_https: public_url.scheme() == "https",
             udp_tracker: None,
+            has_websocket_tracker: false,
         })
     }
 
@@ -72,6 +74,15 @@ impl Links {
     pub fn with_udp_tracker(self, port: u16) -> Self {
         Self {
             udp_tracker: Some(port),
+            ..self
+        }
+    }
+
+    /// The same, with the WebSocket tracker named for peers in browsers.
+    #[must_use]
+    pub fn with_websocket_tracker(self) -> Self {
+        Self {
+            has_websocket_tracker: true,
             ..self
         }
     }
@@ -96,22 +107,30 @@ impl Links {
         format!("{}/announce", self.origin)
     }
 
-    /// The announce addresses of this tracker, whichever door a client likes best: one tier (BEP 12).
-    pub fn trackers(&self) -> Vec<String> {
+    /// The announce addresses of this tracker (BEP 12): HTTP and UDP in one tier, whichever a client likes best. Peers in
+    /// browsers are a tier of their own: a client that announces to one tracker of a tier must not take that for the
+    /// other two.
+    pub fn trackers(&self) -> Vec<Vec<String>> {
         let udp = self
             .udp_tracker
             .map(|port| format!("udp://{}:{port}/announce", self.host));
-        std::iter::once(self.announce()).chain(udp).collect()
+        let addressed = std::iter::once(self.announce()).chain(udp).collect();
+        // Both http and https turn into their counterparts.
+        let websocket = self
+            .has_websocket_tracker
+            .then(|| vec![self.announce().replacen("http", "ws", 1)]);
+        std::iter::once(addressed).chain(websocket).collect()
     }
 
     /// The same addresses with somebody's passkey in the path (BEP 27).
-    pub(super) fn personal_trackers(&self, passkey: &Passkey) -> Vec<String> {
-        let trackers = self.trackers().into_iter();
-        let personal = trackers.map(|address| match address.strip_suffix("/announce") {
-            Some(server) => format!("{server}/{}/announce", passkey.reveal()),
-            None => address,
-        });
-        personal.collect()
+    pub(super) fn personal_trackers(&self, passkey: &Passkey) -> Vec<Vec<String>> {
+        let mut tiers = self.trackers();
+        for address in tiers.iter_mut().flatten() {
+            if let Some(server) = address.strip_suffix("/announce") {
+                *address = format!("{server}/{}/announce", passkey.reveal());
+            }
+        }
+        tiers
     }
 
     /// The one-time address at which the first administrator is made.
@@ -202,7 +221,9 @@ mod tests {
     fn a_passkey_stands_in_the_path_of_every_tracker() {
         let passkey = "00112233445566778899aabbccddeeff".parse().unwrap();
         let links = links("https://example.org").unwrap().with_udp_tracker(6969);
-        for address in links.personal_trackers(&passkey) {
+        let tiers = links.with_websocket_tracker().personal_trackers(&passkey);
+        assert_eq!(tiers.concat().len(), 3);
+        for address in tiers.concat() {
             let (_, path) = address.split_once("example.org").unwrap();
             assert!(
                 path.ends_with("/00112233445566778899aabbccddeeff/announce"),

@@ -41,6 +41,7 @@ mod shelf;
 mod state;
 mod text;
 mod torrent;
+mod upgrade;
 mod upload;
 
 #[cfg(test)]
@@ -53,5 +54,5 @@ pub use credentials::{ApiToken, HashError, hash_password, hash_secret, is_passwo
 pub use links::{Links, PublicUrlError};
 pub use proxies::TrustedProxies;
 pub use router::router;
-pub use serve::Site;
+pub use serve::{Site, Sockets};
 pub use state::{Options, Parts, WebState};

@@ -43,11 +43,11 @@ impl Personal {
         self.tracker.admission().mode() == Mode::Private
     }
 
-    /// The announce addresses for somebody; `None` where they must log in first.
+    /// The announce addresses for somebody, tier by tier; `None` where they must log in first.
     pub(super) async fn trackers(
         &self,
         viewer: Option<&Account>,
-    ) -> Result<Option<Vec<String>>, WebError> {
+    ) -> Result<Option<Vec<Vec<String>>>, WebError> {
         if !self.is_needed() {
             return Ok(Some(self.links.trackers()));
         }
@@ -58,14 +58,14 @@ impl Personal {
         Ok(passkey.map(|passkey| self.links.personal_trackers(&passkey)))
     }
 
-    /// The announce addresses for somebody who must be logged in for them.
+    /// The announce addresses, tier by tier, for somebody who must be logged in for them.
     ///
     /// # Errors
     /// [`WebError::NotLoggedIn`].
     pub(super) async fn trackers_or_log_in(
         &self,
         viewer: Option<&Account>,
-    ) -> Result<Vec<String>, WebError> {
+    ) -> Result<Vec<Vec<String>>, WebError> {
         self.trackers(viewer).await?.ok_or_else(|| {
             WebError::NotLoggedIn(
                 "This tracker is private, so each person's torrents are their own. Log in first; a program sends \"Authorization: Bearer \" and an API token.".to_owned(),

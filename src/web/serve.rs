@@ -1,4 +1,5 @@
-//! One HTTP connection: at first answered directly, then, once a page is asked for, by hyper and the site's router.
+//! One HTTP connection: at first answered directly, then, once a page is asked for, by hyper and the site's router; and,
+//! where it becomes the WebSocket of a peer, by the tracker to its end.
 //!
 //! An announce must cost microseconds, so it passes no middleware and waits for nothing, here as there. Every wait of the
 //! connection has a bound: a timer for the head of a request, the handlers' for its body, the kernel's for the reader.
@@ -7,7 +8,7 @@ use std::convert::Infallible;
 use std::io::Cursor;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,10 +26,14 @@ use tower::ServiceExt;
 
 use super::SourceAddress;
 use super::direct::Direct;
+use super::links::Links;
 use super::proxies::TrustedProxies;
+use super::upgrade::{self, Upgrade, Upgrades};
 use crate::ambient;
 use crate::reader::ReadError;
-use crate::tracker::{self, Tracker};
+use crate::tracker::asker::{Asker, Door};
+use crate::tracker::path::Endpoint;
+use crate::tracker::{self, Route, Tracker, WsTracker};
 
 /// What an HTTP connection is served by. Cheap to clone.
 #[derive(Clone)]
@@ -39,10 +44,27 @@ pub struct Site {
     pub tracker: Arc<Tracker>,
     /// Who is believed about where a request came from.
     pub proxies: TrustedProxies,
+    /// Answers `/announce` where a WebSocket is wanted.
+    pub sockets: Sockets,
     /// How long a connection may take over the head of a request, and stay open between two.
     pub head_timeout: Duration,
     /// How long a reader may leave all that we sent unread.
     pub write_timeout: Duration,
+}
+
+/// The tracker's WebSockets, and who may open one. Cheap to clone.
+#[derive(Clone)]
+pub struct Sockets {
+    tracker: WsTracker,
+    upgrades: Upgrades,
+}
+
+impl Sockets {
+    /// Lets the pages of this server in, whose address `links` know, and those that the tracker's options name.
+    pub fn new(tracker: WsTracker, links: &Links) -> Self {
+        let upgrades = Upgrades::new(tracker.options(), links.origin());
+        Self { tracker, upgrades }
+    }
 }
 
 /// Bytes in the head of a request, at most; answered with 431 above.
@@ -83,39 +105,77 @@ impl Site {
         received: Bytes,
         stream: TcpStream,
         source: SocketAddr,
-        shutdown: Pin<&mut WaitForCancellationFuture<'_>>,
+        mut shutdown: Pin<&mut WaitForCancellationFuture<'_>>,
     ) {
+        let upgrade = Mutex::new(None);
         let (reader, writer) = stream.into_split();
         let stream = tokio::io::join(Cursor::new(received).chain(reader), writer);
-        let service = service_fn(|request| self.answer(request, source));
+        let service = service_fn(|request| self.answer(request, source, &upgrade));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = shutdown => {
+            () = shutdown.as_mut() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                connection.as_mut().await
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%source, %error, "the HTTP connection broke off");
         }
+        let upgrade = upgrade
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(upgrade) = upgrade {
+            self.converse(upgrade, shutdown).await;
+        }
+    }
+
+    /// Lets the tracker talk over a connection that has become a WebSocket.
+    async fn converse(
+        &self,
+        (upgrade, asker): (Upgrade, Asker),
+        shutdown: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) {
+        match upgrade.stream.await {
+            Ok(stream) => {
+                self.sockets
+                    .tracker
+                    .serve(TokioIo::new(stream), asker, shutdown)
+                    .await;
+            }
+            Err(error) => {
+                tracing::debug!(source = %asker.ip, %error, "no WebSocket came of the connection");
+            }
+        }
+        drop(upgrade.place);
     }
 
     async fn answer(
         &self,
         mut request: Request<Incoming>,
         connection: SocketAddr,
+        upgraded: &Mutex<Option<(Upgrade, Asker)>>,
     ) -> Result<Response<Body>, Infallible> {
         let headers = request.headers();
         let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
         let source = self.proxies.source(connection, lines);
         let uri = request.uri();
+        let route = Route::of(uri.path()).filter(|it| it.endpoint == Endpoint::Announce);
+        if let Some(route) = route.filter(|_| upgrade::is_wanted(&request)) {
+            let (answer, upgrade) = self.sockets.upgrades.answer(request, source.ip());
+            let asker = Asker::new(source.ip(), Door::WebSocket).with_passkey(route.passkey);
+            *upgraded.lock().unwrap_or_else(PoisonError::into_inner) =
+                upgrade.map(|it| (it, asker));
+            return Ok(answer);
+        }
         let announced = tracker::http::answer(
             &self.tracker,
             request.method(),
@@ -127,7 +187,7 @@ impl Site {
         if let Some(answer) = announced {
             return Ok(answer.map(|bytes: Bytes| Body::from(bytes)));
         }
-        if tracker::Route::shows_passkey(request.uri().path()) {
+        if Route::shows_passkey(request.uri().path()) {
             // Nothing is there, and what says so may write it into a log.
             *request.uri_mut() = Uri::from_static("/-");
         }

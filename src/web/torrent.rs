@@ -40,7 +40,7 @@ impl Mint {
     pub(super) async fn torrent_file(
         &self,
         publication: &Publication,
-        trackers: &[String],
+        trackers: &[Vec<String>],
     ) -> Result<Vec<u8>, WebError> {
         let torrent = self
             .catalog
@@ -51,7 +51,7 @@ impl Mint {
         Ok(Envelope {
             info: &torrent.info.raw,
             piece_layers: &torrent.piece_layers,
-            trackers: &[trackers.to_owned()],
+            trackers,
             web_seeds: &[self.links.web_seed(publication)],
             comment: Some(&comment),
             created_by: Some(concat!("Sower/", env!("CARGO_PKG_VERSION"))),
@@ -62,10 +62,10 @@ impl Mint {
     }
 
     /// The magnet link of a publication, likewise, with the embedded seed as a peer to ask first.
-    pub(super) fn magnet(&self, publication: &Publication, trackers: &[String]) -> String {
+    pub(super) fn magnet(&self, publication: &Publication, trackers: &[Vec<String>]) -> String {
         let mut magnet = Magnet::new(publication.info_hashes);
         magnet.name = Some(publication.name.clone());
-        magnet.trackers = trackers.to_vec();
+        magnet.trackers = trackers.concat();
         magnet.web_seeds = vec![self.links.web_seed(publication)];
         magnet.peers = self.peers.iter().map(ToString::to_string).collect();
         magnet.to_string()

@@ -29,4 +29,5 @@ mod tracker;
 mod udp_tracker;
 mod verify_command;
 mod web_seed;
+mod websocket_tracker;
 mod wire;

@@ -37,8 +37,12 @@ fn one_curl_publishes_a_file_and_the_torrent_names_tracker_and_web_seed() {
         publication["info_hash_v1"].as_str().unwrap()
     );
     let tracker = format!("{}/announce", server.url);
-    let over_udp = tracker.replace("http:", "udp:");
-    assert_eq!(torrent.trackers, [[tracker, over_udp]]);
+    let over = |scheme| tracker.replace("http:", scheme);
+    let (udp, websocket) = (over("udp:"), over("ws:"));
+    assert_eq!(
+        torrent.trackers,
+        [vec![tracker.clone(), udp], vec![websocket]]
+    );
     assert_eq!(
         torrent.web_seeds,
         [format!("{}/web-seed/{id}/debian.iso", server.url)]

@@ -136,7 +136,7 @@ fn torrents_name_the_udp_tracker_beside_the_other() {
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     let udp = format!("{}/announce", server.url.replace("http:", "udp:"));
     let http = format!("{}/announce", server.url);
-    assert_eq!(shown["trackers"], serde_json::json!([[http, udp]]));
+    assert_eq!(shown["trackers"][0], serde_json::json!([http, udp]));
 }
 
 #[test]

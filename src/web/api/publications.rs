@@ -113,7 +113,11 @@ impl FromRef<WebState> for Describer {
 
 impl Describer {
     /// A publication with its files.
-    fn whole(&self, publication: &Publication, trackers: Option<&[String]>) -> PublicationJson {
+    fn whole(
+        &self,
+        publication: &Publication,
+        trackers: Option<&[Vec<String>]>,
+    ) -> PublicationJson {
         let files = publication.files.iter();
         let files = files.map(|file| self.file(publication, file)).collect();
         PublicationJson {
@@ -126,7 +130,7 @@ impl Describer {
         &self,
         publication: &Publication,
         file_count: u64,
-        trackers: Option<&[String]>,
+        trackers: Option<&[Vec<String>]>,
     ) -> PublicationJson {
         let id = publication.id;
         let counts = self.catalog.tally(id).counts();

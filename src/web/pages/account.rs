@@ -141,7 +141,7 @@ pub(in crate::web) async fn account_page(
         role: account.role.as_str(),
         announce: trackers
             .filter(|_| personal.is_needed())
-            .and_then(|trackers| trackers.into_iter().next()),
+            .and_then(|trackers| trackers.into_iter().flatten().next()),
     };
     Ok(personal.keep(page(&account_page)?.into_response()))
 }

@@ -113,7 +113,7 @@ async fn page(
     state: &WebState,
     mint: &Mint,
     viewer: Option<&Account>,
-    trackers: Option<&[String]>,
+    trackers: Option<&[Vec<String>]>,
     name: &str,
 ) -> Result<Response, WebError> {
     let shelved = state.shelf.find(name).await?;
@@ -123,7 +123,12 @@ async fn page(
             href: format!("/p/{}.torrent", publication.id),
             size: size(mint.torrent_file(publication, trackers).await?.len() as u64),
             magnet: mint.magnet(publication, trackers),
-            announce: trackers.first().cloned().unwrap_or_default(),
+            announce: trackers
+                .iter()
+                .flatten()
+                .next()
+                .cloned()
+                .unwrap_or_default(),
         }),
         None => None,
     };
@@ -184,7 +189,7 @@ async fn page(
 async fn torrent_file(
     mint: &Mint,
     publication: &Publication,
-    trackers: &[String],
+    trackers: &[Vec<String>],
 ) -> Result<Response, WebError> {
     let bytes = mint.torrent_file(publication, trackers).await?;
     let name = format!("{}.torrent", publication.name);
@@ -201,7 +206,7 @@ async fn torrent_file(
 fn magnet_link(
     mint: &Mint,
     publication: &Publication,
-    trackers: &[String],
+    trackers: &[Vec<String>],
 ) -> Result<Response, WebError> {
     let magnet = mint.magnet(publication, trackers);
     let location =

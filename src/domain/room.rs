@@ -1,0 +1,314 @@
+//! The peers of one torrent that have no address: they meet by offers and answers that the tracker passes on (WebTorrent).
+//!
+//! A peer is known by its id, and `C` is how it is contacted. Who is introduced to whom: nobody to themselves, and
+//! those who want nothing (seeds and partial seeds) only to those who want something.
+
+use std::collections::HashMap;
+
+use rand::Rng;
+use rand::seq::index;
+
+use crate::proto::id::PeerId;
+use crate::proto::tracker::announce::{AnnounceRequest, Event, ScrapeCounts};
+
+/// The peers of one torrent.
+#[derive(Debug)]
+pub struct Room<C> {
+    /// Those who want nothing stand behind those who want something.
+    guests: Vec<Guest<C>>,
+    places: HashMap<PeerId, usize>,
+    downloaders: usize,
+    seeds: usize,
+}
+
+#[derive(Debug)]
+struct Guest<C> {
+    id: PeerId,
+    contact: C,
+    role: Role,
+    has_completed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Seed,
+    PartialSeed,
+    Downloader,
+}
+
+impl Role {
+    fn of(request: &AnnounceRequest) -> Self {
+        if request.is_complete() {
+            Self::Seed
+        } else if request.event == Event::Paused {
+            Self::PartialSeed
+        } else {
+            Self::Downloader
+        }
+    }
+}
+
+impl<C> Default for Room<C> {
+    fn default() -> Self {
+        Self {
+            guests: Vec::new(),
+            places: HashMap::new(),
+            downloaders: 0,
+            seeds: 0,
+        }
+    }
+}
+
+impl<C: Clone> Room<C> {
+    /// Takes in what a peer says of itself; answers whether a download finished that was not counted yet.
+    pub fn enter(&mut self, request: &AnnounceRequest, contact: C) -> bool {
+        let role = Role::of(request);
+        let previous = self.leave(request.peer_id);
+        let is_completed = request.event == Event::Completed && role == Role::Seed;
+        let was_counted = previous
+            .as_ref()
+            .is_some_and(|it| it.has_completed || it.role == Role::Seed);
+        self.push(Guest {
+            id: request.peer_id,
+            contact,
+            role,
+            has_completed: is_completed || previous.is_some_and(|it| it.has_completed),
+        });
+        is_completed && !was_counted
+    }
+
+    /// Forgets a peer, if it is here.
+    pub fn dismiss(&mut self, id: PeerId) {
+        let _ = self.leave(id);
+    }
+
+    /// How a peer is contacted.
+    pub fn contact(&self, id: PeerId) -> Option<&C> {
+        let place = self.places.get(&id)?;
+        self.guests.get(*place).map(|guest| &guest.contact)
+    }
+
+    /// The contacts of up to `wanted` peers to whom the peer that announces is introduced, chosen at random.
+    pub fn choose(&self, request: &AnnounceRequest, wanted: usize, rng: &mut impl Rng) -> Vec<C> {
+        let candidates = if request.wants_nothing() {
+            self.downloaders
+        } else {
+            self.guests.len()
+        };
+        let own = self.places.get(&request.peer_id).copied();
+        let own = own.filter(|place| *place < candidates);
+        let others = candidates - usize::from(own.is_some());
+        let chosen = index::sample(rng, others, wanted.min(others)).into_iter();
+        let chosen = chosen.map(|place| match own {
+            Some(own) if place >= own => place + 1,
+            _ => place,
+        });
+        chosen
+            .filter_map(|place| self.guests.get(place))
+            .map(|guest| guest.contact.clone())
+            .collect()
+    }
+
+    /// The peers in numbers; `downloaded` is not its business and zero.
+    pub fn counts(&self) -> ScrapeCounts {
+        let saturate = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        ScrapeCounts {
+            complete: saturate(self.seeds),
+            incomplete: saturate(self.guests.len() - self.seeds),
+            downloaded: 0,
+            downloaders: Some(saturate(self.downloaders)),
+        }
+    }
+
+    /// Whether a peer that is here has said that its download finished.
+    pub fn has_completed(&self, id: PeerId) -> bool {
+        let guest = self
+            .places
+            .get(&id)
+            .and_then(|place| self.guests.get(*place));
+        guest.is_some_and(|guest| guest.has_completed)
+    }
+
+    /// How many peers are here.
+    pub fn len(&self) -> usize {
+        self.guests.len()
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.guests.is_empty()
+    }
+
+    fn push(&mut self, guest: Guest<C>) {
+        let (id, role) = (guest.id, guest.role);
+        let last = self.guests.len();
+        self.guests.push(guest);
+        self.places.insert(id, last);
+        match role {
+            Role::Seed => self.seeds += 1,
+            Role::PartialSeed => {}
+            Role::Downloader => {
+                self.swap(last, self.downloaders);
+                self.downloaders += 1;
+            }
+        }
+    }
+
+    fn leave(&mut self, id: PeerId) -> Option<Guest<C>> {
+        let mut place = self.places.remove(&id)?;
+        match self.guests.get(place)?.role {
+            Role::Seed => self.seeds -= 1,
+            Role::PartialSeed => {}
+            Role::Downloader => {
+                self.downloaders -= 1;
+                self.swap(place, self.downloaders);
+                place = self.downloaders;
+            }
+        }
+        self.swap(place, self.guests.len() - 1);
+        self.guests.pop()
+    }
+
+    /// Lets two guests change places.
+    fn swap(&mut self, one: usize, other: usize) {
+        self.guests.swap(one, other);
+        for place in [one, other] {
+            let here = self.guests.get(place);
+            if let Some(kept) = here.and_then(|guest| self.places.get_mut(&guest.id)) {
+                *kept = place;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+    use std::num::NonZeroU16;
+
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn request(n: u8, left: u64, event: Event) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: [7; 20].into(),
+            peer_id: [n; 20].into(),
+            port: NonZeroU16::MIN,
+            uploaded: 0,
+            downloaded: 0,
+            left: Some(left),
+            event,
+            numwant: None,
+            key: None,
+        }
+    }
+
+    fn room(guests: &[(u8, u64, Event)]) -> Room<u8> {
+        let mut room = Room::default();
+        for (n, left, event) in guests {
+            room.enter(&request(*n, *left, *event), *n);
+        }
+        room
+    }
+
+    fn introduced(room: &Room<u8>, request: &AnnounceRequest, wanted: usize) -> Vec<u8> {
+        let mut chosen = room.choose(request, wanted, &mut StdRng::seed_from_u64(1));
+        chosen.sort_unstable();
+        chosen
+    }
+
+    #[test]
+    fn seeds_meet_those_alone_who_want_something() {
+        let room = room(&[
+            (1, 0, Event::None),
+            (2, 0, Event::None),
+            (3, 5, Event::None),
+            (4, 5, Event::Paused),
+        ]);
+        assert_eq!(introduced(&room, &request(1, 0, Event::None), 9), [3]);
+        assert_eq!(introduced(&room, &request(4, 5, Event::Paused), 9), [3]);
+        assert_eq!(introduced(&room, &request(3, 5, Event::None), 9), [1, 2, 4]);
+        assert_eq!(
+            introduced(&room, &request(9, 5, Event::None), 9),
+            [1, 2, 3, 4]
+        );
+        assert_eq!(introduced(&room, &request(3, 5, Event::None), 2).len(), 2);
+        let counts = room.counts();
+        let numbers = (counts.complete, counts.incomplete, counts.downloaders);
+        assert_eq!(numbers, (2, 2, Some(1)));
+    }
+
+    #[test]
+    fn a_download_is_counted_once() {
+        let mut room = room(&[(1, 5, Event::Started), (2, 0, Event::Started)]);
+        let completed = |n| request(n, 0, Event::Completed);
+        assert!(room.enter(&completed(1), 1));
+        assert!(!room.enter(&completed(1), 1), "sent again");
+        room.enter(&request(1, 5, Event::None), 1);
+        assert!(!room.enter(&completed(1), 1), "after a check of the files");
+        assert!(!room.enter(&completed(2), 2), "it was a seed");
+        assert!(
+            !room.enter(&request(3, 5, Event::Completed), 3),
+            "it lacks something"
+        );
+        assert!(room.enter(&completed(4), 4), "it came too late to be known");
+        assert!(room.has_completed([4; 20].into()) && !room.has_completed([3; 20].into()));
+    }
+
+    /// Three of thirty, 10,000 times: everybody is drawn 1,000 times give or take chance.
+    #[test]
+    fn everybody_is_chosen_equally_often() {
+        let guests: Vec<_> = (0..31)
+            .map(|n| (n, u64::from(n % 2), Event::None))
+            .collect();
+        let room = room(&guests);
+        let mut drawn = BTreeMap::new();
+        for seed in 0..10_000 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let chosen = room.choose(&request(17, 5, Event::None), 3, &mut rng);
+            assert_eq!(chosen.iter().collect::<HashSet<_>>().len(), 3);
+            for contact in chosen {
+                *drawn.entry(contact).or_insert(0_u32) += 1;
+            }
+        }
+        assert_eq!(drawn.len(), 30);
+        assert!(!drawn.contains_key(&17));
+        for (contact, times) in drawn {
+            assert!((820..=1_180).contains(&times), "{contact}: {times}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn guests_are_where_the_book_says(steps in prop::collection::vec((0..12_u8, 0..4_u8), 0..200)) {
+            let mut room = Room::default();
+            let mut here: BTreeMap<u8, Role> = BTreeMap::new();
+            for (n, what) in steps {
+                let said = match what {
+                    0 => request(n, 0, Event::None),
+                    1 => request(n, 5, Event::None),
+                    2 => request(n, 5, Event::Paused),
+                    _ => {
+                        room.dismiss([n; 20].into());
+                        here.remove(&n);
+                        continue;
+                    }
+                };
+                here.insert(n, Role::of(&said));
+                room.enter(&said, n);
+            }
+            prop_assert_eq!(room.len(), here.len());
+            for n in here.keys() {
+                prop_assert_eq!(room.contact([*n; 20].into()), Some(n));
+            }
+            let of = |role| here.values().filter(|it| **it == role).count();
+            prop_assert_eq!((room.seeds, room.downloaders), (of(Role::Seed), of(Role::Downloader)));
+            let (downloaders, rest) = room.guests.split_at(room.downloaders);
+            prop_assert!(downloaders.iter().all(|it| it.role == Role::Downloader));
+            prop_assert!(rest.iter().all(|it| it.role != Role::Downloader));
+        }
+    }
+}
