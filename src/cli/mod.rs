@@ -3,6 +3,8 @@
 //! Results go to standard output, progress and the log to standard error. Exit codes: 0 done, 1 the work failed, 2 wrong usage.
 
 mod accounts;
+mod answers;
+mod ask;
 mod configuration;
 mod create;
 mod download;
@@ -56,7 +58,8 @@ const EXAMPLES: &str = "Examples:
   sower create film.mkv -a udp://t.example:6969   make a torrent
   sower show film.mkv.torrent                     show what is in it
   sower verify film.mkv.torrent Downloads         check what lies there against it
-  sower download debian.torrent -o Downloads      download a torrent";
+  sower download debian.torrent -o Downloads      download a torrent
+  sower scrape debian.torrent                     ask its trackers how many have it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -82,6 +85,10 @@ enum Command {
     Magnet(magnet::MagnetArgs),
     /// Download a torrent from its peers; goes on where it was
     Download(download::DownloadArgs),
+    /// Announce to a tracker, or to all of a torrent, and print everything that they say
+    Announce(Box<ask::AnnounceArgs>),
+    /// Ask a tracker, or all of a torrent, for the numbers of swarms
+    Scrape(ask::ScrapeArgs),
     /// Ask a running server whether it can serve; exits with 1 if not
     Health(health::HealthArgs),
 }
@@ -122,6 +129,10 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::Edit(edit) => edit.run(&load(file)?.config.torrent)?,
             Command::Magnet(magnet) => magnet.run(&load(file)?.config.torrent).await?,
             Command::Download(download) => download.run(&load(file)?.config.torrent).await?,
+            Command::Announce(announce) => {
+                return announce.run(&load(file)?.config.torrent).await;
+            }
+            Command::Scrape(scrape) => return scrape.run(&load(file)?.config.torrent).await,
             Command::Config(config) => config.run(|| load(file))?,
             Command::Health(health) => return health.run(|| load(file)).await,
         }

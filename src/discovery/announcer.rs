@@ -1,7 +1,8 @@
 //! Announces a download to outside trackers over HTTP and UDP, and hands on the peers they name (BEP 3, 7, 12, 15, 23, 31).
 //!
 //! One task for a torrent: it asks, waits as long as the tracker said, and tells it when the download finishes and when it
-//! ends. What comes back is bounded in size and time. Trackers that speak WebSocket are named once and left out.
+//! ends. What comes back is bounded in size and time. Trackers that speak WebSocket are named once and left
+//! out: their peers have no address.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -15,13 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::tiers::{Place, Step, Tiers};
-use super::udp::{self, UdpError};
+use super::trackers::{AskError, Bounds, Speech, Trackers};
 use crate::ambient;
 use crate::proto::id::{InfoHash, PeerId};
-use crate::proto::tracker::announce::{AnnounceAnswer, AnnounceRequest, Event, Retry};
+use crate::proto::tracker::announce::{AnnounceAnswer, AnnounceRequest, Event};
 use crate::proto::tracker::http::PeerFormat;
-use crate::proto::tracker::http::answer::{self, AnswerError};
-use crate::proto::tracker::http::query;
 
 /// How outside trackers are asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,41 +91,7 @@ pub struct Announcer {
     tiers: Tiers,
     identity: Identity,
     options: Options,
-    http: reqwest::Client,
-}
-
-/// Why a tracker was of no use.
-#[derive(Debug, thiserror::Error)]
-enum AskError {
-    #[error("the tracker cannot be reached")]
-    Http(#[source] reqwest::Error),
-    #[error("the tracker answered with HTTP status {0}")]
-    Status(reqwest::StatusCode),
-    #[error("the answer is longer than {limit} bytes")]
-    TooLong { limit: usize },
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
-    #[error(transparent)]
-    Udp(#[from] UdpError),
-}
-
-impl AskError {
-    /// When a tracker that refused wants to be asked again.
-    const fn retry(&self) -> Option<Retry> {
-        match self {
-            Self::Answer(AnswerError::Refused(failure)) | Self::Udp(UdpError::Refused(failure)) => {
-                failure.retry
-            }
-            _ => None,
-        }
-    }
-}
-
-impl From<reqwest::Error> for AskError {
-    fn from(error: reqwest::Error) -> Self {
-        // The address may hold somebody's passkey.
-        Self::Http(error.without_url())
-    }
+    trackers: Trackers,
 }
 
 impl Announcer {
@@ -139,16 +104,21 @@ impl Announcer {
     ) -> Self {
         let mut room = options.trackers;
         let spoken = trackers.into_iter().map(|tier| {
-            let mut tier: Vec<_> = tier.into_iter().filter(|url| is_spoken(url)).collect();
+            let mut tier: Vec<_> = tier.into_iter().filter(|url| is_of_use(url)).collect();
             tier.truncate(room);
             room -= tier.len();
             tier
         });
+        let bounds = Bounds {
+            patience: Duration::from_secs(options.timeout.into()),
+            answer_bytes: options.answer_bytes,
+            family: None,
+        };
         Self {
             tiers: Tiers::new(spoken.collect(), &mut ambient::rng()),
+            trackers: Trackers::new(http, bounds),
             identity,
             options,
-            http,
         }
     }
 
@@ -220,7 +190,7 @@ impl Announcer {
                 let rest = self
                     .tiers
                     .failed(place, error.retry(), now, &mut ambient::rng());
-                let error = in_one_line(&error);
+                let error = error.in_words();
                 if let Some(rest) = rest {
                     info!(%tracker, "{error}; asking again in {} s", rest.as_secs());
                 } else {
@@ -285,27 +255,10 @@ impl Announcer {
             numwant: wants_none.then_some(0),
             key: Some(self.identity.key),
         };
-        let patience = Duration::from_secs(self.options.timeout.into());
-        if scheme(tracker) == "udp" {
-            return Ok(udp::announce(tracker, &request, patience).await?);
-        }
-        let url = query::announce_url(tracker, &request, PeerFormat::Compact);
-        let mut response = self.http.get(url).timeout(patience).send().await?;
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await? {
-            let limit = self.options.answer_bytes;
-            if body.len() + part.len() > limit {
-                return Err(AskError::TooLong { limit });
-            }
-            body.extend_from_slice(&part);
-        }
-        match answer::decode_announce(&body) {
-            // Some trackers refuse in words with an HTTP error, others only with its number.
-            Err(AnswerError::NotBencode(_)) if !response.status().is_success() => {
-                Err(AskError::Status(response.status()))
-            }
-            answer => Ok(answer?),
-        }
+        let asked = self
+            .trackers
+            .announce(tracker, &request, PeerFormat::Compact);
+        Ok(asked.await?.answer)
     }
 }
 
@@ -326,37 +279,18 @@ fn host(tracker: &str) -> &str {
     host.rsplit_once('@').map_or(host, |(_, host)| host)
 }
 
-/// How a tracker's address begins, in small letters; empty where it is none.
-fn scheme(tracker: &str) -> String {
-    let scheme = tracker.split_once("://").map(|(scheme, _)| scheme);
-    scheme.unwrap_or_default().to_ascii_lowercase()
-}
-
-/// Whether we speak to such a tracker; says so where we do not.
-fn is_spoken(tracker: &str) -> bool {
-    let scheme = scheme(tracker);
+/// Whether such a tracker names peers that we can call; says so where it does not.
+fn is_of_use(tracker: &str) -> bool {
+    let speech = Speech::of(tracker);
     let tracker = host(tracker);
-    match scheme.as_str() {
-        "http" | "https" | "udp" => return true,
-        "ws" | "wss" => info!(%tracker, "trackers that speak WebSocket cannot be asked yet"),
-        _ => info!(%tracker, "this is no tracker's address; it is left out"),
+    match speech {
+        Some(Speech::Http | Speech::Udp) => return true,
+        Some(Speech::WebSocket) => {
+            info!(%tracker, "the peers of a WebSocket tracker cannot be called; it is left out");
+        }
+        None => info!(%tracker, "this is no tracker's address; it is left out"),
     }
     false
-}
-
-/// An error and what caused it.
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !line.contains(&cause_words) {
-            line.push_str(": ");
-            line.push_str(&cause_words);
-        }
-        source = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! Finding peers elsewhere, for downloads: today by asking outside trackers.
+//! Finding peers elsewhere: today by asking outside trackers.
 //!
 //! Whatever is found goes into a bounded channel as plain addresses; who connects to them is not known here.
 
 pub mod announcer;
 mod tiers;
-mod udp;
+pub mod trackers;
+pub mod udp;
+pub mod websocket;

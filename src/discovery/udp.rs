@@ -12,11 +12,15 @@ use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::timeout;
 use url::Url;
 
+use super::trackers::{Bounds, Told};
 use crate::ambient;
-use crate::proto::tracker::announce::{AnnounceAnswer, AnnounceRequest, Failure};
+
+use crate::proto::tracker::announce::{
+    AnnounceAnswer, AnnounceRequest, Failure, ScrapeAnswer, ScrapeCounts, ScrapeRequest,
+};
 use crate::proto::tracker::udp::{
     Answer, ConnectionId, Family, TransactionId, UdpAnnounce, decode_answer, encode_announce,
-    encode_connect,
+    encode_connect, encode_scrape,
 };
 
 /// The part of all patience that the first packet gets; each after it gets twice as much. BEP 15 would wait 15 seconds,
@@ -28,7 +32,7 @@ const MAX_PACKET: usize = 8 * 1024;
 
 /// Why a tracker was of no use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UdpError {
+pub enum UdpError {
     /// The address has no host or no port.
     #[error("the tracker's address needs a host and a port")]
     Address,
@@ -46,38 +50,114 @@ pub(super) enum UdpError {
     OutOfPlace,
 }
 
-/// Announces to the tracker at `url`, which may take `patience` for all of it.
+/// Announces to the tracker at `url`.
 pub(super) async fn announce(
     url: &str,
     request: &AnnounceRequest,
-    patience: Duration,
-) -> Result<AnnounceAnswer, UdpError> {
-    let announced = timeout(patience, announce_to(url, request, patience / FIRST_WAIT));
-    announced.await.unwrap_or(Err(UdpError::Silent))
+    bounds: Bounds,
+) -> Result<Told<AnnounceAnswer>, UdpError> {
+    let asked = async {
+        let url = Url::parse(url).map_err(|_| UdpError::Address)?;
+        let connected = Connected::to(&url, bounds).await?;
+        let answer = connected.announce(&url, request).await?;
+        Ok(connected.told(answer))
+    };
+    timeout(bounds.patience, asked)
+        .await
+        .unwrap_or(Err(UdpError::Silent))
 }
 
-async fn announce_to(
+/// Scrapes the tracker at `url`. A torrent that it does not know has zeros in its answer.
+pub(super) async fn scrape(
     url: &str,
-    request: &AnnounceRequest,
-    first_wait: Duration,
-) -> Result<AnnounceAnswer, UdpError> {
-    let url = Url::parse(url).map_err(|_| UdpError::Address)?;
-    let tracker = look_up(&url).await?;
-    let asker = Asker::connect(tracker, first_wait).await?;
-    let connection = match asker.ask(encode_connect).await? {
-        Answer::Connected(connection) => connection,
-        other => return Err(out_of_place(other)),
+    request: &ScrapeRequest,
+    bounds: Bounds,
+) -> Result<Told<ScrapeAnswer>, UdpError> {
+    let asked = async {
+        let url = Url::parse(url).map_err(|_| UdpError::Address)?;
+        let connected = Connected::to(&url, bounds).await?;
+        let counts = connected.scrape(request).await?;
+        let names = request.info_hashes.iter().copied();
+        Ok(connected.told(ScrapeAnswer {
+            files: names.zip(counts).collect(),
+            min_request_interval: None,
+        }))
     };
-    asker.announce(&url, request, connection).await
+    timeout(bounds.patience, asked)
+        .await
+        .unwrap_or(Err(UdpError::Silent))
 }
 
-async fn look_up(url: &Url) -> Result<SocketAddr, UdpError> {
-    let (Some(host), Some(port)) = (url.host_str(), url.port()) else {
-        return Err(UdpError::Address);
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let found = lookup_host((host, port)).await?.next();
-    found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
+/// A tracker that has given us a connection id.
+struct Connected {
+    asker: Asker,
+    connection: ConnectionId,
+}
+
+impl Connected {
+    /// Connects to the first of the tracker's addresses to which there is a way.
+    async fn to(url: &Url, bounds: Bounds) -> Result<Self, UdpError> {
+        let (Some(host), Some(port)) = (url.host_str(), url.port()) else {
+            return Err(UdpError::Address);
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let first_wait = bounds.patience / FIRST_WAIT;
+        let mut error = io::Error::from(io::ErrorKind::NotFound);
+        for address in lookup_host((host, port)).await? {
+            if bounds
+                .family
+                .is_some_and(|family| family != Family::of(address.ip()))
+            {
+                continue;
+            }
+            match Asker::connect(address, first_wait).await {
+                Ok(asker) => {
+                    return match asker.ask(encode_connect).await? {
+                        Answer::Connected(connection) => Ok(Self { asker, connection }),
+                        other => Err(out_of_place(other)),
+                    };
+                }
+                Err(refused) => error = refused,
+            }
+        }
+        Err(error.into())
+    }
+
+    async fn announce(
+        &self,
+        url: &Url,
+        request: &AnnounceRequest,
+    ) -> Result<AnnounceAnswer, UdpError> {
+        let url_data = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let announce = UdpAnnounce {
+            request: request.clone(),
+            url_data: url_data.into(),
+        };
+        let write = |id, out: &mut Vec<u8>| encode_announce(&announce, self.connection, id, out);
+        match self.asker.ask(write).await? {
+            Answer::Announced(answer) => Ok(answer),
+            other => Err(out_of_place(other)),
+        }
+    }
+
+    async fn scrape(&self, request: &ScrapeRequest) -> Result<Vec<ScrapeCounts>, UdpError> {
+        let write = |id, out: &mut Vec<u8>| encode_scrape(request, self.connection, id, out);
+        match self.asker.ask(write).await? {
+            Answer::Scraped(counts) => Ok(counts),
+            other => Err(out_of_place(other)),
+        }
+    }
+
+    fn told<T>(&self, answer: T) -> Told<T> {
+        Told {
+            answer,
+            body: Vec::new(),
+            address: self.asker.socket.peer_addr().ok(),
+        }
+    }
 }
 
 /// A socket that hears one tracker only.
@@ -101,29 +181,6 @@ impl Asker {
             family,
             first_wait,
         })
-    }
-
-    async fn announce(
-        &self,
-        url: &Url,
-        request: &AnnounceRequest,
-        connection: ConnectionId,
-    ) -> Result<AnnounceAnswer, UdpError> {
-        let url_data = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        let announce = UdpAnnounce {
-            request: request.clone(),
-            url_data: url_data.into(),
-        };
-        match self
-            .ask(|id, out| encode_announce(&announce, connection, id, out))
-            .await?
-        {
-            Answer::Announced(answer) => Ok(answer),
-            other => Err(out_of_place(other)),
-        }
     }
 
     /// Sends a packet, waiting twice as long each time, until its answer comes.
@@ -172,6 +229,12 @@ mod tests {
     };
 
     const ID: ConnectionId = ConnectionId(0x1234);
+
+    const BOUNDS: Bounds = Bounds {
+        patience: Duration::from_secs(1),
+        answer_bytes: 0,
+        family: None,
+    };
 
     fn request() -> AnnounceRequest {
         AnnounceRequest {
@@ -248,7 +311,7 @@ mod tests {
         let request = request();
         tokio::select! {
             () = serve => unreachable!("a tracker serves for ever"),
-            announced = announce(&url, &request, Duration::from_secs(1)) => announced,
+            announced = announce(&url, &request, BOUNDS) => announced.map(|told| told.answer),
         }
     }
 
@@ -268,7 +331,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_needs_a_host_and_a_port() {
         for url in ["udp://t.example", "udp:", "nonsense"] {
-            let refused = announce(url, &request(), Duration::from_secs(1)).await;
+            let refused = announce(url, &request(), BOUNDS).await;
             assert!(
                 matches!(refused, Err(UdpError::Address)),
                 "{url}: {refused:?}"

@@ -12,6 +12,7 @@
 
 mod admission;
 mod architecture;
+mod ask_commands;
 mod command_line;
 mod connection;
 mod create_command;

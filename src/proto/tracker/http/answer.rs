@@ -200,6 +200,49 @@ pub fn decode_scrape(body: &[u8]) -> Result<ScrapeAnswer, AnswerError> {
     })
 }
 
+/// The fields of an answer that no specification names, in the order in which they came, as a person reads them; empty
+/// where the answer is none.
+pub fn other_fields(body: &[u8]) -> Vec<(String, String)> {
+    let scanned = scan::lenient(body, &Limits::MESSAGE).ok();
+    let fields = scanned.and_then(|scanned| scanned.root.dict());
+    let others = fields.into_iter().flatten().filter(|(key, _)| {
+        !matches!(
+            *key,
+            b"failure reason"
+                | b"retry in"
+                | b"warning message"
+                | b"interval"
+                | b"min interval"
+                | b"complete"
+                | b"incomplete"
+                | b"downloaded"
+                | b"external ip"
+                | b"peers"
+                | b"peers6"
+                | b"files"
+        )
+    });
+    others
+        .map(|(key, value)| (readable(key), readable_value(value)))
+        .collect()
+}
+
+fn readable_value(value: Value<'_>) -> String {
+    match (value.as_integer(), value.as_bytes()) {
+        (Some(number), _) => number.to_string(),
+        (None, Some(bytes)) => readable(bytes),
+        (None, None) => readable(value.raw()),
+    }
+}
+
+/// Text where it is text, else with escapes.
+fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => bytes.escape_ascii().to_string(),
+    }
+}
+
 /// The bytes that an answer will take, or a little more.
 fn size_hint(answer: &AnnounceAnswer, format: PeerFormat) -> usize {
     let each = match format {
@@ -354,6 +397,27 @@ fn reachable(ip: IpAddr, port: u16, id: Option<PeerId>) -> Option<Peer> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_nobody_specified_is_told_as_it_is() {
+        let body = b"d8:intervali9e1:\xff2:ok10:tracker id3:abc1:xi5e1:yli1ei2ee1:z2:a\ne";
+        let others = other_fields(body);
+        let others: Vec<_> = others
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            others,
+            [
+                ("\\xff", "ok"),
+                ("tracker id", "abc"),
+                ("x", "5"),
+                ("y", "li1ei2ee"),
+                ("z", "a\\n")
+            ]
+        );
+        assert_eq!(other_fields(b"<html>"), []);
+    }
+
     use proptest::prelude::*;
 
     use super::*;

@@ -106,6 +106,34 @@ pub fn decode(message: &[u8]) -> Result<Reply, ReplyError> {
     }
 }
 
+/// The fields of a message that no client needs, as a person reads them; empty where the message makes no sense.
+pub fn other_fields(message: &[u8]) -> Vec<(String, String)> {
+    let fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(message).unwrap_or_default();
+    let known = |key: &str| {
+        matches!(
+            key,
+            "action"
+                | "info_hash"
+                | "failure reason"
+                | "retry in"
+                | "warning message"
+                | "interval"
+                | "min interval"
+                | "complete"
+                | "incomplete"
+                | "downloaded"
+                | "downloaders"
+                | "files"
+                | "flags"
+        )
+    };
+    let others = fields.into_iter().filter(|(key, _)| !known(key));
+    others
+        .map(|(key, value)| (printable(key), printable(value.to_string())))
+        .collect()
+}
+
 /// A message as JSON has it.
 #[derive(Debug, Default, Deserialize, Serialize)]
 struct Fields {
