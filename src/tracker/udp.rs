@@ -170,10 +170,9 @@ impl Answers {
         let announce = decode_announce(packet)?;
         let route = Route::of_url_data(&announce.url_data);
         let asker = asker.with_passkey(route.and_then(|route| route.passkey));
-        let asker = self
-            .tracker
-            .admission()
-            .place(&asker, || claimed_ip(packet));
+        // A packet can only claim IPv4, and who asks over IPv6 must be answered with IPv6.
+        let claimed = || claimed_ip(packet).filter(|_| asker.ip.is_ipv4());
+        let asker = self.tracker.admission().place(&asker, claimed);
         let answer = self.tracker.announce(&announce.request, &asker, now)?;
         encode_announced(&answer, Family::of(asker.ip), head.transaction, out);
         Ok(())
