@@ -237,6 +237,26 @@ impl Auth {
             .await
     }
 
+    async fn account_by_any(&self, headers: &HeaderMap) -> Result<Option<Account>, StoreError> {
+        if let Some(account) = self.account_by_session(headers).await? {
+            return Ok(Some(account));
+        }
+        let authorization = headers.get(AUTHORIZATION).map(HeaderValue::to_str);
+        let Some(Ok(authorization)) = authorization else {
+            return Ok(None);
+        };
+        match bearer_token(authorization) {
+            Some(token) => self.account_by_token(token).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn account_by_token(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        self.accounts
+            .account_by_token(&hash_secret(token), ambient::unix_now())
+            .await
+    }
+
     fn session_id<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
         headers
             .get_all(COOKIE)
@@ -270,8 +290,9 @@ fn cookie_value(text: &str) -> Result<HeaderValue, WebError> {
     HeaderValue::from_str(text).map_err(|error| WebError::Internal(Box::new(error)))
 }
 
-/// Who looks at a page: the account of the session cookie, or nobody. A store that fails is nobody too: pages that
-/// need no account stay readable.
+/// Who looks at a page or reads what everybody may: the account of the session cookie or of a bearer token, or nobody. A token that
+/// is not known is nobody's, as is the password for a proxy in front; and a store that fails is nobody too: what needs no
+/// account stays readable.
 #[derive(Clone, Debug)]
 pub(super) struct Viewer(pub(super) Option<Account>);
 
@@ -285,7 +306,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let auth = Arc::<Auth>::from_ref(state);
         let account = auth
-            .account_by_session(&parts.headers)
+            .account_by_any(&parts.headers)
             .await
             .unwrap_or_else(|error| {
                 tracing::warn!(%error, "a session could not be looked up");
@@ -318,10 +339,7 @@ where
                 "The Authorization header is not understood. Send \"Authorization: Bearer \" and an API token.".to_owned(),
             ));
         };
-        let account = auth
-            .accounts
-            .account_by_token(&hash_secret(token), ambient::unix_now())
-            .await?;
+        let account = auth.account_by_token(token).await?;
         if account.is_none() {
             return Err(WebError::NotLoggedIn(
                 "This API token is not known, has expired or was revoked. Make a new one with `sower token create`.".to_owned(),

@@ -293,6 +293,22 @@ fn on_a_private_tracker_torrents_are_personal() {
         assert!(head.starts_with("http/1.1 401"), "{head}");
         assert!(contains(&body, "Log in"), "{}", body.escape_ascii());
     }
+    // The password of a proxy in front is nobody's token, and hides nothing that everybody may read.
+    let with_password = |path: &str| {
+        let url = format!("{}{path}", private.server.url);
+        String::from_utf8(curl(&[
+            "-u",
+            "ada:secret",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            &url,
+        ]))
+        .unwrap()
+    };
+    let statuses: Vec<_> = personal.iter().map(|path| with_password(path)).collect();
+    assert_eq!(statuses, ["401", "401", "200", "200"]);
     let (_, page) = private.ask(&personal[2], None);
     assert!(contains(&page, "Log in for the torrent") && !contains(&page, "magnet:"));
     let (_, json) = private.ask(&personal[3], None);

@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::store::publications::{Cursor, MAX_PAGE, PageQuery};
 use crate::tracker::service::Tracker;
-use crate::web::auth::Caller;
+use crate::web::auth::{Caller, Viewer};
 use crate::web::error::WebError;
 use crate::web::links::Links;
 use crate::web::pages::publish::may_not_publish;
@@ -219,7 +219,7 @@ pub(in crate::web) struct Asked {
 pub(in crate::web) async fn list(
     State(catalog): State<Catalog>,
     State(describer): State<Describer>,
-    Caller(caller): Caller,
+    Viewer(viewer): Viewer,
     Query(asked): Query<Asked>,
 ) -> Result<Response, WebError> {
     let limit = asked.limit.unwrap_or(PAGE);
@@ -236,7 +236,7 @@ pub(in crate::web) async fn list(
             limit,
         })
         .await?;
-    let trackers = describer.personal.trackers(caller.as_ref()).await?;
+    let trackers = describer.personal.trackers(viewer.as_ref()).await?;
     let publications = found
         .publications
         .iter()
@@ -260,11 +260,11 @@ pub(in crate::web) async fn list(
 pub(in crate::web) async fn one(
     State(shelf): State<Shelf>,
     State(describer): State<Describer>,
-    Caller(caller): Caller,
+    Viewer(viewer): Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, WebError> {
     let shelved = shelf.find(&id).await?;
-    let trackers = describer.personal.trackers(caller.as_ref()).await?;
+    let trackers = describer.personal.trackers(viewer.as_ref()).await?;
     let whole = describer.whole(&shelved.publication, trackers.as_deref());
     Ok(describer.personal.keep(Json(whole).into_response()))
 }

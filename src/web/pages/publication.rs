@@ -11,7 +11,7 @@ use super::Frame;
 use crate::domain::account::Account;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::proto::metainfo::info::Format;
-use crate::web::auth::Caller;
+use crate::web::auth::Viewer;
 use crate::web::content::attachment;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::file_path;
@@ -90,7 +90,7 @@ pub(in crate::web) async fn page_or_torrent(
     State(state): State<WebState>,
     State(mint): State<Mint>,
     State(personal): State<Personal>,
-    Caller(viewer): Caller,
+    Viewer(viewer): Viewer,
     Path(name): Path<String>,
 ) -> Result<Response, WebError> {
     let viewer = viewer.as_ref();
