@@ -6,13 +6,20 @@ use url::Url;
 
 /// The host and port that peers are sent to.
 pub(super) struct Advertised {
+    /// Empty where it says nothing of it.
     host: String,
     port: u16,
 }
 
 impl Advertised {
-    /// From `peer.advertise` (`host`, `host:port` or an address), else the host of the public address and the peers' port.
+    /// From `peer.advertise` (`host`, `host:port`, an address or `none`), else the host of the public address and the peers' port.
     pub(super) fn new(configured: &str, public_url: &Url, peer_port: u16) -> Self {
+        if configured == "none" {
+            return Self {
+                host: String::new(),
+                port: peer_port,
+            };
+        }
         if let Ok(address) = configured.parse::<SocketAddr>() {
             return Self {
                 host: address.ip().to_string(),
@@ -44,6 +51,9 @@ impl Advertised {
 
     /// Every address of the host. None, with a warning, where it cannot be looked up: the seed is then found by web seed and magnet only.
     pub(super) async fn look_up(&self) -> Vec<SocketAddr> {
+        if self.host.is_empty() {
+            return Vec::new();
+        }
         match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
             Ok(addresses) => addresses.collect(),
             Err(error) => {

@@ -31,7 +31,7 @@ pub struct Options {
     /// An address with a port of their own for peers, beside the one port; empty for none.
     pub listen: String,
     /// The host, or host and port, under which the tracker hands out this server's own seed; empty for the host of the public
-    /// address, and the port that peers are let in by.
+    /// address, and the port that peers are let in by; `none` for nowhere.
     pub advertise: String,
     /// Peers that may be connected, in all.
     pub connections: usize,

@@ -2,9 +2,12 @@
 
 import re
 
+import doors
 from cases import CLIENTS, FORMATS, ClientCase, Way
+from doors import DoorCase
 from publication import SIZES
 from reading import SECTION
+from reverse import ReverseCase
 from trial import Outcome
 
 HEAD = """\
@@ -66,9 +69,15 @@ def page(results):
             rows.append([name(client, notes), client.version(), *told])
         parts.append(table(["client", "version", *(way.value for way in Way)], rows))
     parts.append(REVERSE)
-    reverse = [result for result in results if not isinstance(result.case, ClientCase)]
+    reverse = [result for result in results if isinstance(result.case, ReverseCase)]
     rows = [[it.case.seed.name, it.case.seed.version(), it.case.format, cell(it, notes)] for it in reverse]
     parts.append(table(["seed", "version", "format", "seconds"], rows))
+    parts.append(doors.SECTION)
+    rows = []
+    for client in sorted({case.client for case in by_case if isinstance(case, DoorCase)}, key=lambda it: it.name.lower()):
+        told = [cell(by_case[DoorCase(client, door)], notes) for door in doors.DOORS]
+        rows.append([client.name, client.version(), *told])
+    parts.append(table(["client", "version", *doors.DOORS], rows))
     parts += ["## Notes", str(notes), SECTION]
     return "\n\n".join(parts) + "\n"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import network
 import report
 from cases import FORMATS, every_client_case
+from doors import every_door_case
 from publication import Publication
 from reverse import every_reverse_case
 from server import Sower
@@ -67,7 +68,8 @@ def main():
     chosen = options()
     if chosen.sower is None:
         sys.exit("interop: there is no build of sower; run `cargo build --release`, or name one with --sower")
-    cases = [case for case in (*every_reverse_case(), *every_client_case()) if re.search(chosen.only, str(case))]
+    every_case = (*every_reverse_case(), *every_door_case(), *every_client_case())
+    cases = [case for case in every_case if re.search(chosen.only, str(case))]
     obstacle = None if network.is_inside() else network.obstacle()
     if obstacle:
         results = [untried(case, obstacle) for case in cases]

@@ -14,12 +14,14 @@ class Published:
 
     torrent_url: str
     magnet: str
+    api_url: str
 
 
 class Sower:
     """`sower serve` on a host of the test network."""
 
-    def __init__(self, program, host, state):
+    def __init__(self, program, host, state, **settings):
+        """`settings`: environment variables of the configuration."""
         self._program = program
         self._host = host
         self._state = state
@@ -29,6 +31,7 @@ class Sower:
             "SOWER_LISTEN": f"[::]:{PORT}",
             "SOWER_PUBLIC_URL": self.url,
             "SOWER_DATA_DIR": str(state / "data"),
+            **settings,
         }
         self.log = state / "log"
         self._token = None
@@ -61,7 +64,21 @@ class Sower:
             f"{self.url}/api/v1/publications",
         )
         published = json.loads(answer)
-        return Published(published["torrent_url"], published["magnet"])
+        api_url = f"{self.url}/api/v1/publications/{published['id']}"
+        return Published(published["torrent_url"], published["magnet"], api_url)
+
+    def numbers(self, published, torrent):
+        """What each door of the tracker says of the swarm, and what the API says: complete, incomplete, downloaded."""
+        said = json.loads(self._run("scrape", "--json", torrent))
+        answers = {it["url"]: it["answer"]["files"] for it in said["trackers"]}
+        files = {url: next(iter(files.values())) for url, files in answers.items()}
+        numbers = {url: (it["complete"], it["incomplete"], it["downloaded"]) for url, it in files.items()}
+        swarm = json.loads(self._host.run("curl", "--silent", "--fail", published.api_url))["swarm"]
+        return numbers | {"API": (swarm["seeders"], swarm["leechers"], swarm["completed"])}
+
+    def through(self, door, torrent, out):
+        """Writes a torrent that names that address alone, and no web seed."""
+        self._run("edit", torrent, "--announce", door, "--no-web-seed", "-o", out)
 
     def _command(self, *arguments):
         return (self._program, "--config", self._state / "config.toml", *arguments)

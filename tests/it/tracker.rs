@@ -100,6 +100,14 @@ fn the_embedded_seed_is_in_every_answer() {
 }
 
 #[test]
+fn the_embedded_seed_stays_out_where_the_configuration_says_so() {
+    let swarm = published_on(Server::start_with(&[("SOWER_PEER__ADVERTISE", "none")]));
+    let answer = swarm.announce(1, 6001, "left=40000&compact=1&event=started");
+    assert_eq!((answer.complete, answer.incomplete), (Some(0), Some(1)));
+    assert_eq!(answer.peers.unwrap().len(), 0);
+}
+
+#[test]
 fn both_families_are_one_swarm_behind_one_port() {
     let mut swarm = published_on(Server::start_with(&[
         ("SOWER_LISTEN", "[::]:0"),

@@ -14,7 +14,9 @@ class Aria2(Client):
             f"--dir={self.job.folder}",
             f"--listen-port={PEER_PORT}",
             "--disable-ipv6=true",
-            "--enable-dht=false",
+            # Without it there are no UDP trackers either. Nobody answers it here.
+            "--enable-dht=true",
+            f"--dht-file-path={self.job.state / 'dht.dat'}",
             "--enable-dht6=false",
             "--bt-enable-lpd=false",
             "--follow-torrent=mem",
