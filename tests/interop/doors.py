@@ -24,7 +24,12 @@ Two clients on hosts of their own have a torrent that names one door of the trac
 of its own seed (`peer.advertise = "none"`). So all that they know of each other is what that door tells them. The seed
 is libtorrent, or WebTorrent in Node where the door is the WebSocket. A number is the seconds in which the client
 downloaded everything from it. Before and after, a scrape over HTTP, UDP and WebSocket and the API told the same numbers of
-the swarm."""
+the swarm.
+
+Torrents and magnet links name the WebSocket in a tier of its own, after that of HTTP and UDP. libtorrent 2.1 announces to one
+tracker of a tier alone: in one tier with the others, the WebSocket could be the one, and it would meet nobody but browsers.
+aria2, rTorrent and Transmission go on to the next tracker wherever it stands. `tracker.websocket.in_torrents = false` leaves it
+out."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class DoorCase:
     def limit(self):
         """Why the client cannot do it, or None."""
         if self.door == "WebSocket":
-            return None if issubclass(self.client, WebTorrent) else "does not speak WebSocket"
+            return None if issubclass(self.client, (WebTorrent, Libtorrent)) else "does not speak WebSocket"
         if self.client is ChromiumPage:
             return "is in a page, which has WebSockets and nothing else"
         return None

@@ -1,4 +1,27 @@
 //! The HTTP tracker as its clients see it (HARDENING, HTTP tracker).
+//!
+//! The manners of the tracker, and the test that holds each:
+//!
+//! | manner | test |
+//! |---|---|
+//! | connection ids are keyed | `tracker::connection_id`: `nobody_can_tell_an_id_ahead`, `an_id_is_of_one_address_whichever_way_it_is_written` |
+//! | every refusal has a `failure reason` in words, in bencode, with status 200 | `malformed_announces_are_refused_in_words_and_change_nothing`; `tracker::http`: `refusals_are_bencoded_and_change_nothing` |
+//! | `retry in` | `tracker::http`: `refusals_are_bencoded_and_change_nothing`; `ask_commands`: `refusals_are_told_in_the_trackers_words` |
+//! | `external ip` | `tracker::http`: `a_first_announce_finds_the_embedded_seed` |
+//! | `interval` with jitter and `min interval` | `tracker::service`: `intervals_differ_so_that_peers_do_not_come_in_waves`; `tracker::http`: `a_first_announce_finds_the_embedded_seed` |
+//! | `event=paused` | `domain::swarm`: `counts_seeds_partial_seeds_and_downloaders_apart`, `seeds_are_not_handed_to_those_who_want_nothing` |
+//! | `compact=0` | `compact_zero_is_answered_with_dictionaries` |
+//! | `numwant=0` gives none | `numwant_zero_gives_no_peers` |
+//! | a missing port is an error | `malformed_announces_are_refused_in_words_and_change_nothing` |
+//! | the asker is never in its own answer | `domain::swarm`: `nobody_is_in_their_own_answer_under_either_family` |
+//! | seeds are not handed to seeds | `domain::swarm`: `seeds_are_not_handed_to_those_who_want_nothing`; `websocket_tracker`: `seeds_are_not_introduced_to_seeds_nor_anybody_to_themselves` |
+//! | peers are chosen at random | `domain::swarm`: `everybody_is_handed_out_equally_often`; `domain::room`: `everybody_is_chosen_equally_often` |
+//! | completed counts are right and survive a restart | `domain::swarm`: `a_download_is_counted_once`; `completed_counts_survive_a_restart`; `websocket_tracker`: `a_download_is_counted_once_whatever_doors_it_is_told_at` |
+//! | IPv4 and IPv6 in one process | `both_families_are_one_swarm_behind_one_port` |
+//! | one swarm behind HTTP, UDP and WebSocket | `udp_tracker`: `the_one_port_answers_both_ways_with_one_swarm`; `websocket_tracker`: `the_numbers_agree_over_all_doors` |
+//! | the embedded seed in every answer, without ever announcing | `the_embedded_seed_is_in_every_answer` |
+//! | `X-Forwarded-For` from trusted proxies alone | `proxies`: `a_trusted_proxys_word_counts_whichever_way_the_announce_is_answered`, `a_strangers_word_changes_nothing` |
+//! | `ip=` only on private networks, where the configuration lets it | `admission`: `a_claimed_address_counts_only_where_the_configuration_lets_it` |
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
