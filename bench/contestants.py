@@ -11,21 +11,21 @@ import lab
 from lab import CACHE, HERE, Missing
 
 LIBTORRENT_PYTHON = CACHE / "venv/bin/python"
-AQUATIC = CACHE / "cargo/bin/aquatic_http"
+AQUATIC = CACHE / "cargo/bin"
 IMDL = CACHE / "cargo/bin/imdl"
 
 
 class Sower:
     """A Sower with an empty data directory, and a token to publish with."""
 
-    def __init__(self, arena, options, name="sower"):
+    def __init__(self, arena, options, name="sower", **environment):
         self.program = options.sower.resolve() if options.sower else build_sower()
         self.folder = arena.folder / name
         self.folder.mkdir()
         ready = self.folder / "ready.json"
         config = self.folder / "config.toml"
         config.touch()
-        self.environment = {"SOWER_DATA_DIR": str(self.folder / "data"), "SOWER_LISTEN": "127.0.0.1:0"}
+        self.environment = {"SOWER_DATA_DIR": str(self.folder / "data"), "SOWER_LISTEN": "127.0.0.1:0", **environment}
         self.process = arena.start(name, [self.program, "--config", config, "serve", "--ready-file", ready], **self.environment)
         arena.wait(self.process, "no ready file", lambda: ready.exists() and ready.read_text().endswith("\n"))
         said = json.loads(ready.read_text())
@@ -161,17 +161,47 @@ class Opentracker:
 
 
 class Aquatic:
-    """aquatic_http with one socket worker and one swarm worker; it tracks any torrent."""
+    """A tracker of the aquatic family with one socket worker and one swarm worker; it tracks any torrent."""
 
-    def __init__(self, arena, _info_hashes):
+    program, settings = None, ""
+
+    def __init__(self, arena, _info_hashes=None):
         port = lab.free_port()
-        config = arena.folder / "aquatic.toml"
-        config.write_text(f"""\
+        config = arena.folder / f"{self.program}.toml"
+        config.write_text(self.settings.format(port=port))
+        self.process = arena.start(self.program, [AQUATIC / self.program, "-c", config])
+        arena.wait(self.process, "it does not listen", lambda: self.listens(port))
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+    @staticmethod
+    def listens(port):
+        return lab.accepts(port)
+
+
+class AquaticHttp(Aquatic):
+    """aquatic_http."""
+
+    program = "aquatic_http"
+    settings = """\
 socket_workers = 1
 swarm_workers = 1
 [network]
 address = "127.0.0.1:{port}"
-""")
-        self.process = arena.start("aquatic_http", [AQUATIC, "-c", config])
-        arena.wait(self.process, "it does not listen", lambda: lab.accepts(port))
-        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+"""
+
+
+class AquaticUdp(Aquatic):
+    """aquatic_udp; peers are kept for as long as ours."""
+
+    program = "aquatic_udp"
+    settings = """\
+socket_workers = 1
+[network]
+address = "127.0.0.1:{port}"
+[cleaning]
+max_peer_age = 2580
+"""
+
+    @staticmethod
+    def listens(port):
+        return lab.answers_packets(port)

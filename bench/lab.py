@@ -110,6 +110,18 @@ def accepts(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def answers_packets(port):
+    """Whether a UDP tracker answers a connect (BEP 15)."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0.2)
+        probe.connect(("127.0.0.1", port))
+        try:
+            probe.send(bytes.fromhex("0000041727101980" "00000000" "00000001"))
+            return len(probe.recv(64)) == 16
+        except OSError:
+            return False
+
+
 def measure(kind, server, *arguments):
     """A run of the load against a server, to be called once a round; it returns the load's report."""
     command = ["taskset", "-c", LOAD_CORE, HERE / "load/target/release/sower-load", kind,

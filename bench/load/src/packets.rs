@@ -143,7 +143,7 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
             bytes_per_peer = Some(grown / count(peers));
         }
         for host in &mut hosts {
-            host.receive(&mut buffers, &world, &mut counts)?;
+            host.receive(&mut buffers, &mut counts)?;
             host.send(options, &world, &mut counts)?;
         }
         match stopwatch.look(is_full)? {
@@ -204,7 +204,7 @@ impl Host {
             left: world.peers_at(number) * world.torrents.len(),
             next: 0,
             headers: MultiHeaders::preallocate(BATCH, None),
-            packets: Vec::with_capacity(BATCH),
+            packets: vec![Vec::new(); BATCH],
         };
         let mut packet = Vec::new();
         connect(&mut packet);
@@ -221,12 +221,7 @@ impl Host {
     }
 
     /// Takes what has come, and gives up what comes no more.
-    fn receive(
-        &mut self,
-        buffers: &mut [Vec<u8>],
-        world: &World,
-        counts: &mut Counts,
-    ) -> Result<()> {
+    fn receive(&mut self, buffers: &mut [Vec<u8>], counts: &mut Counts) -> Result<()> {
         let mut slices: Vec<_> = buffers
             .iter_mut()
             .map(|buffer| [IoSliceMut::new(buffer)])
@@ -252,13 +247,13 @@ impl Host {
             return Ok(());
         }
         for (length, buffer) in lengths.into_iter().zip(buffers) {
-            self.hear(&buffer[..length], world, counts)?;
+            self.hear(&buffer[..length], counts)?;
         }
         self.heard = now();
         Ok(())
     }
 
-    fn hear(&mut self, answer: &[u8], _world: &World, counts: &mut Counts) -> Result<()> {
+    fn hear(&mut self, answer: &[u8], counts: &mut Counts) -> Result<()> {
         let (Some(action), Some(transaction)) = (word(answer, 0), word(answer, 4)) else {
             bail!("an answer of {} bytes", answer.len());
         };
@@ -292,13 +287,7 @@ impl Host {
         }
         let mut filled = 0;
         while filled < BATCH && self.under_way + filled < options.window {
-            let mut packet = std::mem::take(match self.packets.get_mut(filled) {
-                Some(packet) => packet,
-                None => {
-                    self.packets.push(Vec::with_capacity(256));
-                    &mut self.packets[filled]
-                }
-            });
+            let mut packet = std::mem::take(&mut self.packets[filled]);
             packet.clear();
             let is_written = self.write(options, world, &mut packet);
             self.packets[filled] = packet;
@@ -368,7 +357,7 @@ impl Host {
         let (torrent, place) = (peer % world.torrents.len(), peer / world.torrents.len());
         let place = u32::try_from(place).unwrap_or(0) * HOSTS + self.number;
         let number = u32::try_from(peer).unwrap_or(0);
-        let left: u64 = if place % 4 == 0 { 16_384 } else { 0 };
+        let left: u64 = if place.is_multiple_of(4) { 16_384 } else { 0 };
         packet.extend(self.connection);
         packet.extend(1_u32.to_be_bytes());
         packet.extend(number.to_be_bytes());
