@@ -199,6 +199,26 @@ impl Catalog {
         Ok(())
     }
 
+    /// How many publications there are.
+    pub fn len(&self) -> u64 {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        // A hybrid torrent has two lines.
+        let primary = index.iter().filter(|(hash, it)| **hash == it.primary);
+        u64::try_from(primary.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether nothing is published.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What all publications together gave.
+    pub fn totals(&self) -> Counts {
+        let tallies = self.tallies.read().unwrap_or_else(PoisonError::into_inner);
+        let counts = tallies.values().map(|tally| tally.counts());
+        counts.fold(Counts::default(), Counts::plus)
+    }
+
     /// Notes how swarms are in `hour`, and drops what is too old for a chart. Called every few minutes.
     ///
     /// # Errors

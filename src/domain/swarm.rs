@@ -76,6 +76,36 @@ pub struct Progress {
 #[error("too many torrents are active at this address; stop some of them")]
 pub struct TooManySwarms;
 
+/// The peers of one address family by what they are after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Population {
+    /// They lack something and want it.
+    pub downloaders: u64,
+    /// They lack something and do not want it (BEP 21).
+    pub partial_seeds: u64,
+    /// They have everything.
+    pub seeds: u64,
+}
+
+impl Population {
+    /// Those who lack something.
+    pub const fn leechers(&self) -> u64 {
+        self.downloaders + self.partial_seeds
+    }
+
+    /// All.
+    pub const fn peers(&self) -> u64 {
+        self.leechers() + self.seeds
+    }
+
+    /// Counts others in.
+    pub const fn add(&mut self, others: Self) {
+        self.downloaders += others.downloaders;
+        self.partial_seeds += others.partial_seeds;
+        self.seeds += others.seeds;
+    }
+}
+
 /// The peers of one torrent.
 #[derive(Debug, Default)]
 pub struct Swarm {
@@ -168,6 +198,11 @@ impl Swarm {
             downloaded: 0,
             downloaders: Some(saturate(downloaders)),
         }
+    }
+
+    /// Who is in it, over IPv4 and over IPv6.
+    pub fn populations(&self) -> (Population, Population) {
+        (self.v4.population(), self.v6.population())
     }
 
     /// How many peers it holds.

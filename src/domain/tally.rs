@@ -26,6 +26,18 @@ impl Counts {
         self.delivered_bytes.saturating_sub(origin)
     }
 
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            completed: self.completed.saturating_add(other.completed),
+            peer_bytes: self.peer_bytes.saturating_add(other.peer_bytes),
+            web_seed_bytes: self.web_seed_bytes.saturating_add(other.web_seed_bytes),
+            file_bytes: self.file_bytes.saturating_add(other.file_bytes),
+            delivered_bytes: self.delivered_bytes.saturating_add(other.delivered_bytes),
+        }
+    }
+
     /// How much more each total is than in `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {

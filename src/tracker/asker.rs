@@ -41,6 +41,20 @@ impl Asker {
     }
 }
 
+impl Door {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Http, Self::Udp, Self::WebSocket];
+
+    /// One word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Udp => "udp",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
 /// A way into the tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {

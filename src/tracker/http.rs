@@ -47,7 +47,8 @@ fn announce(
     asker: &Asker,
     now: Instant,
 ) -> Result<Vec<u8>, Failure> {
-    let (request, format) = query::decode_announce(query)?;
+    let (request, format) = query::decode_announce(query)
+        .map_err(|error| tracker.not_understood(asker.door, &error))?;
     let asker = tracker
         .admission()
         .place(asker, || query::claimed_ip(query));
@@ -61,15 +62,10 @@ fn scrape(
     asker: &Asker,
     now: Instant,
 ) -> Result<Vec<u8>, Failure> {
-    let request = query::decode_scrape(query)?;
+    let request =
+        query::decode_scrape(query).map_err(|error| tracker.not_understood(asker.door, &error))?;
     let answered = tracker.scrape(&request, asker, now)?;
     Ok(answer::encode_scrape(&answered))
-}
-
-impl From<query::QueryError> for Failure {
-    fn from(error: query::QueryError) -> Self {
-        Self::new(error.to_string())
-    }
 }
 
 fn wrong_method() -> Response<Bytes> {

@@ -5,8 +5,10 @@
 
 pub mod admission;
 pub mod asker;
+pub mod census;
 mod connection_id;
 pub mod deny;
+pub mod figures;
 mod gateway;
 pub mod http;
 pub mod passkeys;
@@ -20,7 +22,9 @@ pub mod ws;
 
 pub use admission::{Admission, Mode};
 pub use asker::{Asker, Door};
+pub use census::Census;
 pub use deny::DenyFileError;
+pub use figures::{Figures, Outcome};
 pub use passkeys::Passkeys;
 pub use path::Route;
 pub use service::{EmbeddedSeed, Options, SwarmCounts, Tracker};

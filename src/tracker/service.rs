@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -17,8 +18,9 @@ use rand::{Rng, RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::admission::{Admission, Mode};
-use super::asker::Asker;
+use super::asker::{Asker, Door};
 use super::deny::{Denial, DenyFileError};
+use super::figures::{Figures, Outcome};
 use super::ws;
 use super::ws::rooms::Rooms;
 use crate::catalog::{Catalog, Listed};
@@ -159,6 +161,7 @@ pub struct Tracker {
     pub(super) peers: AtomicUsize,
     /// The peers that came over WebSockets, who have no address.
     pub(super) rooms: Rooms,
+    figures: Figures,
 }
 
 /// Some of the swarms, each under the name that stands for its torrent.
@@ -233,6 +236,7 @@ impl Tracker {
             shard_keys: RandomState::new(),
             crowd: Crowd::default(),
             peers: AtomicUsize::new(0),
+            figures: Figures::default(),
         }
     }
 
@@ -262,6 +266,26 @@ impl Tracker {
     /// # Errors
     /// [`Failure`] where the torrent is not published here or the address is active in too many.
     pub fn announce(
+        &self,
+        request: &AnnounceRequest,
+        asker: &Asker,
+        now: Instant,
+    ) -> Result<AnnounceAnswer, Failure> {
+        let answered = self.take_in(request, asker, now);
+        self.count(asker.door, &answered);
+        answered
+    }
+
+    /// Counts an announce by what came of it.
+    pub(super) fn count(&self, door: Door, answered: &Result<AnnounceAnswer, Failure>) {
+        let outcome = match answered {
+            Ok(_) => Outcome::Announced,
+            Err(_) => Outcome::Refused,
+        };
+        self.figures.add(door, outcome);
+    }
+
+    fn take_in(
         &self,
         request: &AnnounceRequest,
         asker: &Asker,
@@ -367,7 +391,11 @@ impl Tracker {
         asker: &Asker,
         now: Instant,
     ) -> Result<ScrapeAnswer, Failure> {
-        self.admission.admit_asker(asker, now)?;
+        if let Err(refusal) = self.admission.admit_asker(asker, now) {
+            self.figures.add(asker.door, Outcome::Refused);
+            return Err(refusal);
+        }
+        self.figures.add(asker.door, Outcome::Scraped);
         let known = request.info_hashes.iter().filter_map(|info_hash| {
             let subject = self.subject(info_hash);
             let is_denied = self.admission.is_denied(info_hash, &subject);
@@ -412,6 +440,17 @@ impl Tracker {
         }
     }
 
+    /// What was asked and what came of it.
+    pub const fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// The refusal of a question that was not understood.
+    pub(super) fn not_understood(&self, door: Door, error: &impl Display) -> Failure {
+        self.figures.add(door, Outcome::Malformed);
+        Failure::new(error.to_string())
+    }
+
     /// How often the swarms are to be saved.
     pub const fn save_interval(&self) -> Duration {
         Duration::from_secs(self.options.save_interval)
@@ -422,12 +461,14 @@ impl Tracker {
         let mut sizes = Vec::new();
         for shard in &self.shards {
             let shard = lock(shard);
-            let swarms = shard.swarms.values().filter(|it| !it.swarm.is_empty());
-            sizes.extend(swarms.filter_map(|tracked| {
+            let swarms = shard.swarms.iter().filter(|(_, it)| !it.swarm.is_empty());
+            sizes.extend(swarms.filter_map(|(name, tracked)| {
+                let room = self.rooms.counts(name).unwrap_or_default();
                 let counts = tracked.swarm.counts();
                 let size = SwarmSize {
-                    seeders: counts.complete.saturating_add(self.embedded_seeds()),
-                    leechers: counts.incomplete,
+                    seeders: (counts.complete.saturating_add(room.complete))
+                        .saturating_add(self.embedded_seeds()),
+                    leechers: counts.incomplete.saturating_add(room.incomplete),
                 };
                 match tracked.finished {
                     Finished::Published(id, _) => Some((id, size)),
@@ -610,7 +651,6 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
-    use super::super::asker::Door;
     use super::super::tests::{Fixture, START, request};
     use super::*;
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asker::{Asker, Door};
 use super::connection_id::ConnectionIds;
+use super::figures::Outcome;
 use super::path::Route;
 use super::replies::Replies;
 use super::service::Tracker;
@@ -138,16 +139,17 @@ impl UdpTracker {
 impl Answers {
     /// Writes the answer to a packet from `source`; nothing where it deserves none.
     fn answer(&self, packet: &[u8], source: IpAddr, now: Instant, out: &mut Vec<u8>) {
+        let count = |outcome| self.tracker.figures().add(Door::Udp, outcome);
         let Some(head) = RequestHead::decode(packet) else {
-            return;
+            return count(Outcome::Ignored);
         };
         let uptime = now.saturating_duration_since(self.start).as_secs();
         if head.action == Action::Connect {
             encode_connected(self.ids.give(source, uptime), head.transaction, out);
-            return;
+            return count(Outcome::Connected);
         }
         if !self.ids.holds(head.connection, source, uptime) {
-            return;
+            return count(Outcome::Ignored);
         }
         let asker = Asker::new(source, Door::Udp);
         let answered = match head.action {
@@ -167,7 +169,7 @@ impl Answers {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        let announce = decode_announce(packet)?;
+        let announce = decode_announce(packet).map_err(|error| self.not_understood(error))?;
         let route = Route::of_url_data(&announce.url_data);
         let asker = asker.with_passkey(route.and_then(|route| route.passkey));
         // A packet can only claim IPv4, and who asks over IPv6 must be answered with IPv6.
@@ -186,16 +188,14 @@ impl Answers {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        let request = decode_scrape(packet)?;
+        let request = decode_scrape(packet).map_err(|error| self.not_understood(error))?;
         let answer = self.tracker.scrape(&request, asker, now)?;
         encode_scraped(&request, &answer, head.transaction, out);
         Ok(())
     }
-}
 
-impl From<RequestError> for Failure {
-    fn from(error: RequestError) -> Self {
-        Self::new(error.to_string())
+    fn not_understood(&self, error: RequestError) -> Failure {
+        self.tracker.not_understood(Door::Udp, &error)
     }
 }
 

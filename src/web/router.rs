@@ -16,7 +16,7 @@ use super::error::WebError;
 use super::guard::{self, Names};
 use super::patience::{Limits, hold_to_pace};
 use super::state::WebState;
-use super::{api, assets, content, error, health, pages};
+use super::{api, assets, content, error, health, metrics, pages};
 
 /// Bytes in a form without files, at most.
 const MAX_FORM: usize = 16 * 1024;
@@ -47,6 +47,7 @@ pub fn router(state: WebState) -> Router {
         // A publication's page, `{id}.torrent` and `{id}.magnet`.
         .route("/p/{name}", get(pages::publication::page_or_torrent))
         .route("/files/{id}/{*path}", get(content::file))
+        .route("/stats", get(pages::stats::page))
         .route("/static/{name}", get(assets::asset))
         .route("/favicon.ico", get(assets::favicon))
         .route("/robots.txt", get(assets::robots))
@@ -66,6 +67,7 @@ pub fn router(state: WebState) -> Router {
         .layer(from_fn(error::render))
         // Supervisors ask under any name, and want few words.
         .route("/healthz", get(health::alive))
+        .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(health::ready));
     for layer in guard::security_headers() {
         site = site.layer(layer);

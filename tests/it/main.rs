@@ -25,6 +25,7 @@ mod proxies;
 mod publish;
 mod scripted_seed;
 mod show_command;
+mod statistics;
 mod support;
 mod tracker;
 mod udp_tracker;

@@ -17,7 +17,7 @@ use rand::{Rng, RngExt};
 use super::crowd::Crowd;
 use super::entries::Entries;
 use super::entry::{Entry, Mark, Moment};
-use super::{Asker, Terms, TooManySwarms};
+use super::{Asker, Population, Terms, TooManySwarms};
 use crate::proto::id::PeerId;
 use crate::proto::tracker::announce::Peer;
 
@@ -120,6 +120,15 @@ impl<A: Address> Members<A> {
 
     pub(super) fn seeds(&self) -> usize {
         self.all.len() - position(self.seeds_from)
+    }
+
+    pub(super) fn population(&self) -> Population {
+        let count = |peers: usize| u64::try_from(peers).unwrap_or(u64::MAX);
+        Population {
+            downloaders: u64::from(self.partial_from),
+            partial_seeds: u64::from(self.seeds_from - self.partial_from),
+            seeds: count(self.seeds()),
+        }
     }
 
     /// How long each peer has been silent, in no order.

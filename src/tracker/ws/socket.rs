@@ -25,7 +25,7 @@ use crate::proto::tracker::announce::{AnnounceAnswer, Event, Failure, Retry};
 use crate::proto::tracker::ws::Action;
 use crate::proto::tracker::ws::reply::{self, Introduction, Reply};
 use crate::proto::tracker::ws::request::{self, Request, WsAnnounce, WsAnswer};
-use crate::tracker::asker::Asker;
+use crate::tracker::asker::{Asker, Door};
 use crate::tracker::service::Tracker;
 
 /// Bytes that are read at once: a message, as a rule.
@@ -207,17 +207,20 @@ impl Guest<'_> {
         let request = match request::decode(message) {
             Ok(request) => request,
             Err(misunderstood) => {
+                let tracker = &self.house.tracker;
                 return Some(refusal(
                     misunderstood.action,
                     misunderstood.info_hash,
-                    Failure::new(misunderstood.error.to_string()),
+                    tracker.not_understood(Door::WebSocket, &misunderstood.error),
                 ));
             }
         };
         match request {
             Request::Announce(announce) => {
                 let info_hash = announce.request.info_hash;
-                Some(match self.announce(announce) {
+                let answered = self.announce(announce);
+                self.house.tracker.count(Door::WebSocket, &answered);
+                Some(match answered {
                     Ok(answer) => reply::encode(Reply::Announced(info_hash, answer)),
                     Err(failure) => refusal(Action::Announce, Some(info_hash), failure),
                 })

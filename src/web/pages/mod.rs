@@ -4,6 +4,7 @@ pub(super) mod account;
 pub(super) mod browse;
 pub(super) mod publication;
 pub(super) mod publish;
+pub(super) mod stats;
 
 use crate::domain::account::{Account, WhoMayPublish};
 

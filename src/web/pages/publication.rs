@@ -8,10 +8,13 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
 use super::Frame;
+use crate::ambient;
 use crate::domain::account::Account;
+use crate::domain::history::SwarmSize;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::proto::metainfo::info::Format;
 use crate::web::auth::Viewer;
+use crate::web::chart::Chart;
 use crate::web::content::attachment;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::file_path;
@@ -19,6 +22,12 @@ use crate::web::personal::Personal;
 use crate::web::state::WebState;
 use crate::web::text::{counted, day, grouped, machine_time, shown, size};
 use crate::web::torrent::Mint;
+
+/// A swarm while nobody is in it but this server.
+const UNATTENDED: SwarmSize = SwarmSize {
+    seeders: 1,
+    leechers: 0,
+};
 
 /// Files that the page lists; the API and the torrent list all.
 const LISTED_FILES: usize = 1000;
@@ -52,6 +61,7 @@ struct PublicationPage {
     api_href: String,
     swarm: SwarmWords,
     given: GivenWords,
+    chart: Option<Chart>,
 }
 
 #[derive(Clone)]
@@ -83,6 +93,8 @@ struct GivenWords {
     by_peers: String,
     by_web_seed: String,
     directly: String,
+    /// An estimate of what peers gave each other.
+    saved: String,
 }
 
 /// `GET /p/{id}`, `/p/{id}.torrent` and `/p/{id}.magnet`
@@ -133,6 +145,7 @@ async fn page(
         None => None,
     };
     let counts = state.catalog.tally(publication.id).counts();
+    let history = state.catalog.store().history(publication.id).await?;
     let swarm = state.tracker.counts(&publication.info_hashes);
     let frame = Frame::new(viewer, state.who_may_publish);
     let rows = publication
@@ -172,6 +185,7 @@ async fn page(
             .map(|more| counted(more as u64, "more file", "more files")),
         api_href: format!("/api/v1/publications/{}", publication.id),
         files,
+        chart: Chart::draw(&history, ambient::unix_now(), UNATTENDED),
         swarm: SwarmWords {
             copies: copies_in_words(u64::from(swarm.seeders)),
             leechers: grouped(u64::from(swarm.leechers)),
@@ -181,6 +195,7 @@ async fn page(
             by_peers: size(counts.peer_bytes),
             by_web_seed: size(counts.web_seed_bytes),
             directly: size(counts.file_bytes),
+            saved: size(counts.saved_bytes()),
         },
     };
     Ok(render(&page)?.into_response())

@@ -1,0 +1,137 @@
+//! `GET /metrics`: the server in numbers, as Prometheus reads them. Sums only: no series for each publication.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header::CONTENT_TYPE;
+
+use crate::domain::swarm::Population;
+use crate::tracker::{Census, Door, Outcome};
+
+use super::state::WebState;
+
+/// The text format of Prometheus.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(state): State<WebState>) -> impl IntoResponse {
+    let mut text = Text::default();
+    let figures = state.tracker.figures();
+    text.family(
+        "sower_tracker_requests_total",
+        "counter",
+        "What the tracker was asked, by door and by what came of it.",
+    );
+    for door in Door::ALL {
+        for outcome in Outcome::ALL {
+            let labels = format!(
+                "door=\"{}\",outcome=\"{}\"",
+                door.as_str(),
+                outcome.as_str()
+            );
+            text.sample(
+                "sower_tracker_requests_total",
+                &labels,
+                figures.count(door, outcome),
+            );
+        }
+    }
+    let census = state.tracker.census();
+    text.family("sower_tracker_peers", "gauge", "Peers in all swarms.");
+    for (family, population) in [("ipv4", census.v4), ("ipv6", census.v6)] {
+        for (role, peers) in roles(population) {
+            let labels = format!("family=\"{family}\",role=\"{role}\"");
+            text.sample("sower_tracker_peers", &labels, peers);
+        }
+    }
+    text.family(
+        "sower_tracker_websocket_peers",
+        "gauge",
+        "Peers that are connected by WebSocket.",
+    );
+    text.sample("sower_tracker_websocket_peers", "", census.websocket);
+    text.family("sower_tracker_swarm_size", "histogram", "Peers in a swarm.");
+    for (size, swarms) in Census::SIZES.into_iter().zip(census.swarms_up_to) {
+        text.sample(
+            "sower_tracker_swarm_size_bucket",
+            &format!("le=\"{size}\""),
+            swarms,
+        );
+    }
+    text.sample(
+        "sower_tracker_swarm_size_bucket",
+        "le=\"+Inf\"",
+        census.swarms,
+    );
+    text.sample(
+        "sower_tracker_swarm_size_sum",
+        "",
+        census.v4.peers() + census.v6.peers(),
+    );
+    text.sample("sower_tracker_swarm_size_count", "", census.swarms);
+
+    text.family("sower_publications", "gauge", "Publications.");
+    text.sample("sower_publications", "", state.catalog.len());
+    let totals = state.catalog.totals();
+    text.family(
+        "sower_sent_bytes_total",
+        "counter",
+        "Bytes of content sent, by way.",
+    );
+    for (way, bytes) in [
+        ("peer", totals.peer_bytes),
+        ("web_seed", totals.web_seed_bytes),
+        ("file", totals.file_bytes),
+    ] {
+        text.sample("sower_sent_bytes_total", &format!("way=\"{way}\""), bytes);
+    }
+    for (name, help, value) in [
+        (
+            "sower_delivered_bytes_total",
+            "Bytes of content that came to peers from anywhere, as their announces tell.",
+            totals.delivered_bytes,
+        ),
+        (
+            "sower_downloads_completed_total",
+            "Downloads that finished, as peers told.",
+            totals.completed,
+        ),
+    ] {
+        text.family(name, "counter", help);
+        text.sample(name, "", value);
+    }
+    text.family("sower_build_info", "gauge", "The version that runs.");
+    text.sample(
+        "sower_build_info",
+        &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
+        1,
+    );
+    ([(CONTENT_TYPE, TEXT)], text.0)
+}
+
+const fn roles(population: Population) -> [(&'static str, u64); 3] {
+    [
+        ("seed", population.seeds),
+        ("partial_seed", population.partial_seeds),
+        ("downloader", population.downloaders),
+    ]
+}
+
+/// Samples in the text format, family by family.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = match labels {
+            "" => writeln!(self.0, "{name} {value}"),
+            labels => writeln!(self.0, "{name}{{{labels}}} {value}"),
+        };
+    }
+}
