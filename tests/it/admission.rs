@@ -1,18 +1,19 @@
 //! Who the tracker serves: its modes, passkeys, the deny list, the rate of a network, and claimed addresses.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::num::NonZeroU16;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sower::proto::id::InfoHash;
 use sower::proto::tracker::announce::{AnnounceRequest, Event, ScrapeRequest};
 use sower::proto::tracker::udp::{
     Answer as UdpAnswer, ConnectionId, Family, TransactionId, UdpAnnounce, decode_answer,
     encode_announce, encode_connect, encode_scrape,
 };
+use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
 use crate::support::{PATIENCE, Server, curl, get, wait_for};
 
@@ -252,6 +253,47 @@ fn udp_announce(info_hash: InfoHash, url_data: &str) -> UdpAnnounce {
         },
         url_data: url_data.as_bytes().to_vec(),
     }
+}
+
+#[test]
+fn over_a_websocket_the_passkey_stands_in_the_path() {
+    let private = Private::start();
+    let connect = |path: &str| {
+        let stream = TcpStream::connect(private.server.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let url = format!("ws://{}{path}", private.server.address());
+        client(url, stream).unwrap().0
+    };
+    let info_hash = private.info_hash.as_bytes().iter();
+    let info_hash: String = info_hash.copied().map(char::from).collect();
+    let announce = |socket: &mut WebSocket<TcpStream>| {
+        let request = json!({
+            "action": "announce", "info_hash": info_hash, "peer_id": "-WW0001-abcdefghijkl",
+            "event": "started", "left": 1, "uploaded": 0, "downloaded": 0, "numwant": 0, "offers": [],
+        });
+        socket.send(Message::text(request.to_string())).unwrap();
+        // Pings may come between.
+        let answer = loop {
+            if let Message::Text(answer) = socket.read().unwrap() {
+                break answer;
+            }
+        };
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["failure reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut hers = connect(&format!("/{}/announce", private.ada.passkey));
+    assert_eq!(announce(&mut hers), "");
+    assert!(announce(&mut connect("/announce")).contains("is private"));
+
+    output(&private.server, &["user", "passkey", "ada", "--rotate"]);
+    wait_for("the old passkey to stop working", || {
+        (!private.announce(&private.ada.passkey).is_served()).then_some(())
+    });
+    let refusal = announce(&mut hers);
+    assert!(refusal.contains("any more"), "{refusal}");
 }
 
 #[test]
