@@ -364,23 +364,6 @@ impl Tracker {
         Ok(subject)
     }
 
-    /// Counts a download that finished, as a peer says over a WebSocket, unless it has said so at another door.
-    pub(super) fn count_completed(&self, subject: &Subject, peer: PeerId) {
-        let mut shard = self.shard(&subject.name);
-        match shard.swarms.get_mut(&subject.name) {
-            Some(tracked) if tracked.swarm.has_completed(peer) => return,
-            Some(tracked) => {
-                if let Finished::Unpublished(count) = &mut tracked.finished {
-                    *count += 1;
-                }
-            }
-            None => {}
-        }
-        if let Some(listed) = subject.publication {
-            self.catalog.tally(listed.id).add_completed();
-        }
-    }
-
     /// Answers a scrape. Torrents that are not tracked here are left out.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use crate::proto::tracker::ws::Action;
 use crate::proto::tracker::ws::reply::{self, Introduction, Reply};
 use crate::proto::tracker::ws::request::{self, Request, WsAnnounce, WsAnswer};
 use crate::tracker::asker::{Asker, Door};
-use crate::tracker::service::Tracker;
+use crate::tracker::service::{Finished, Subject, Tracker};
 
 /// Bytes that are read at once: a message, as a rule.
 const READ_BUFFER: usize = 4 * 1024;
@@ -323,6 +323,25 @@ impl Guest<'_> {
     fn leave(&self, membership: &Membership) {
         let rooms = &self.house.tracker.rooms;
         rooms.leave(&membership.name, membership.peer_id, &self.line);
+    }
+}
+
+impl Tracker {
+    /// Counts a download that finished, as a peer says over a WebSocket, unless it has said so at another door.
+    fn count_completed(&self, subject: &Subject, peer: PeerId) {
+        let mut shard = self.shard(&subject.name);
+        match shard.swarms.get_mut(&subject.name) {
+            Some(tracked) if tracked.swarm.has_completed(peer) => return,
+            Some(tracked) => {
+                if let Finished::Unpublished(count) = &mut tracked.finished {
+                    *count += 1;
+                }
+            }
+            None => {}
+        }
+        if let Some(listed) = subject.publication {
+            self.catalog.tally(listed.id).add_completed();
+        }
     }
 }
 
