@@ -2,9 +2,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`rooms`] | who is in which swarm |
-//! | [`line`](mod@line) | the way to a socket, bounded |
-//! | [`socket`] | one connection: decode, ask the service, encode, and nothing else |
+//! | `rooms` | who is in which swarm |
+//! | `line` | the way to a socket, bounded |
+//! | `socket` | one connection: decode, ask the service, encode, and nothing else |
 
 mod line;
 pub(super) mod rooms;
