@@ -1,15 +1,22 @@
 //! The peers of one torrent that have no address: they meet by offers and answers that the tracker passes on (WebTorrent).
 //!
-//! A peer is known by its id, and `C` is how it is contacted. Who is introduced to whom: nobody to themselves, and
-//! those who want nothing (seeds and partial seeds) only to those who want something.
+//! A peer is known by its id, and `C` is how it is contacted. Who is introduced to whom: nobody to themselves, those
+//! who want nothing (seeds and partial seeds) only to those who want something, and nobody to one whose offer they may
+//! still be answering. Of two offers that cross, WebTorrent peers drop one each, and not always the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rand::seq::index;
 
 use crate::proto::id::PeerId;
 use crate::proto::tracker::announce::{AnnounceRequest, Event, ScrapeCounts};
+
+/// How long a peer may take to answer an offer: WebTorrent withdraws its own after 50 seconds.
+const ANSWER_TIME: Duration = Duration::from_secs(50);
+/// Those who offered something to one peer lately, at most; the oldest are forgotten.
+const OFFERERS: usize = 16;
 
 /// The peers of one torrent.
 #[derive(Debug)]
@@ -27,6 +34,8 @@ struct Guest<C> {
     contact: C,
     role: Role,
     has_completed: bool,
+    /// Whose offers it got, and when.
+    offerers: VecDeque<(PeerId, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +54,16 @@ impl Role {
         } else {
             Self::Downloader
         }
+    }
+}
+
+impl<C> Guest<C> {
+    fn was_offered(&mut self, by: PeerId, now: Instant) {
+        self.offerers.retain(|(offerer, _)| *offerer != by);
+        if self.offerers.len() >= OFFERERS {
+            self.offerers.pop_front();
+        }
+        self.offerers.push_back((by, now));
     }
 }
 
@@ -68,11 +87,15 @@ impl<C: Clone> Room<C> {
         let was_counted = previous
             .as_ref()
             .is_some_and(|it| it.has_completed || it.role == Role::Seed);
+        let (has_completed, offerers) = previous
+            .map(|it| (it.has_completed, it.offerers))
+            .unwrap_or_default();
         self.push(Guest {
             id: request.peer_id,
             contact,
             role,
-            has_completed: is_completed || previous.is_some_and(|it| it.has_completed),
+            has_completed: is_completed || has_completed,
+            offerers,
         });
         is_completed && !was_counted
     }
@@ -88,25 +111,41 @@ impl<C: Clone> Room<C> {
         self.guests.get(*place).map(|guest| &guest.contact)
     }
 
-    /// The contacts of up to `wanted` peers to whom the peer that announces is introduced, chosen at random.
-    pub fn choose(&self, request: &AnnounceRequest, wanted: usize, rng: &mut impl Rng) -> Vec<C> {
+    /// Introduces the peer that announces to up to `wanted` others, chosen at random; answers their contacts.
+    pub fn introduce(
+        &mut self,
+        request: &AnnounceRequest,
+        wanted: usize,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Vec<C> {
         let candidates = if request.wants_nothing() {
             self.downloaders
         } else {
             self.guests.len()
         };
-        let own = self.places.get(&request.peer_id).copied();
-        let own = own.filter(|place| *place < candidates);
-        let others = candidates - usize::from(own.is_some());
-        let chosen = index::sample(rng, others, wanted.min(others)).into_iter();
-        let chosen = chosen.map(|place| match own {
-            Some(own) if place >= own => place + 1,
-            _ => place,
-        });
-        chosen
-            .filter_map(|place| self.guests.get(place))
-            .map(|guest| guest.contact.clone())
-            .collect()
+        let excluded = self.not_to_meet(request.peer_id, now);
+        let amount = wanted.saturating_add(excluded.len()).min(candidates);
+        let chosen = index::sample(rng, candidates, amount).into_iter();
+        let chosen = chosen.filter(|place| !excluded.contains(place));
+        let mut contacts = Vec::new();
+        for place in chosen.take(wanted) {
+            if let Some(guest) = self.guests.get_mut(place) {
+                guest.was_offered(request.peer_id, now);
+                contacts.push(guest.contact.clone());
+            }
+        }
+        contacts
+    }
+
+    /// The places of a peer itself, and of those whose offers it may still be answering.
+    fn not_to_meet(&self, id: PeerId, now: Instant) -> Vec<usize> {
+        let own = self.places.get(&id).copied();
+        let guest = own.and_then(|place| self.guests.get(place));
+        let offerers = guest.into_iter().flat_map(|guest| &guest.offerers);
+        let waiting = offerers.filter(|(_, at)| now.saturating_duration_since(*at) < ANSWER_TIME);
+        let waiting = waiting.filter_map(|(offerer, _)| self.places.get(offerer).copied());
+        own.into_iter().chain(waiting).collect()
     }
 
     /// The peers in numbers; `downloaded` is not its business and zero.
@@ -214,31 +253,70 @@ mod tests {
         room
     }
 
-    fn introduced(room: &Room<u8>, request: &AnnounceRequest, wanted: usize) -> Vec<u8> {
-        let mut chosen = room.choose(request, wanted, &mut StdRng::seed_from_u64(1));
+    fn introduced(room: &mut Room<u8>, request: &AnnounceRequest, wanted: usize) -> Vec<u8> {
+        introduced_at(room, request, wanted, Instant::now())
+    }
+
+    fn introduced_at(
+        room: &mut Room<u8>,
+        request: &AnnounceRequest,
+        wanted: usize,
+        now: Instant,
+    ) -> Vec<u8> {
+        let rng = &mut StdRng::seed_from_u64(1);
+        let mut chosen = room.introduce(request, wanted, now, rng);
         chosen.sort_unstable();
         chosen
     }
 
     #[test]
     fn seeds_meet_those_alone_who_want_something() {
-        let room = room(&[
+        let guests = [
             (1, 0, Event::None),
             (2, 0, Event::None),
             (3, 5, Event::None),
             (4, 5, Event::Paused),
-        ]);
-        assert_eq!(introduced(&room, &request(1, 0, Event::None), 9), [3]);
-        assert_eq!(introduced(&room, &request(4, 5, Event::Paused), 9), [3]);
-        assert_eq!(introduced(&room, &request(3, 5, Event::None), 9), [1, 2, 4]);
-        assert_eq!(
-            introduced(&room, &request(9, 5, Event::None), 9),
-            [1, 2, 3, 4]
-        );
-        assert_eq!(introduced(&room, &request(3, 5, Event::None), 2).len(), 2);
+        ];
+        let meets = |n, left, event, wanted| {
+            introduced(&mut room(&guests), &request(n, left, event), wanted)
+        };
+        assert_eq!(meets(1, 0, Event::None, 9), [3]);
+        assert_eq!(meets(4, 5, Event::Paused, 9), [3]);
+        assert_eq!(meets(3, 5, Event::None, 9), [1, 2, 4]);
+        assert_eq!(meets(9, 5, Event::None, 9), [1, 2, 3, 4]);
+        assert_eq!(meets(3, 5, Event::None, 2).len(), 2);
+        let room = room(&guests);
         let counts = room.counts();
         let numbers = (counts.complete, counts.incomplete, counts.downloaders);
         assert_eq!(numbers, (2, 2, Some(1)));
+    }
+
+    /// A seed whose own offers take longer to make than a downloader needs to come: both would offer, and both give up.
+    #[test]
+    fn offers_do_not_cross() {
+        let mut room = room(&[(1, 0, Event::Completed), (2, 5, Event::None)]);
+        let (seed, downloader) = (request(1, 0, Event::None), request(2, 5, Event::None));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(introduced_at(&mut room, &downloader, 5, after(0)), [1]);
+        room.enter(&seed, 1);
+        assert!(introduced_at(&mut room, &seed, 5, after(49)).is_empty());
+        assert_eq!(introduced_at(&mut room, &downloader, 5, after(49)), [1]);
+        assert!(introduced_at(&mut room, &seed, 5, after(98)).is_empty());
+        assert_eq!(introduced_at(&mut room, &seed, 5, after(99)), [2]);
+        assert!(introduced_at(&mut room, &downloader, 5, after(100)).is_empty());
+        room.enter(&request(3, 5, Event::None), 3);
+        assert_eq!(introduced_at(&mut room, &downloader, 1, after(100)), [3]);
+    }
+
+    #[test]
+    fn a_peer_remembers_a_few_offers_only() {
+        let guests: Vec<_> = (0..100).map(|n| (n, 5, Event::None)).collect();
+        let mut room = room(&guests);
+        for n in 1..100 {
+            introduced(&mut room, &request(n, 5, Event::None), 99);
+        }
+        assert!(room.guests.iter().all(|it| it.offerers.len() <= OFFERERS));
     }
 
     #[test]
@@ -264,11 +342,11 @@ mod tests {
         let guests: Vec<_> = (0..31)
             .map(|n| (n, u64::from(n % 2), Event::None))
             .collect();
-        let room = room(&guests);
-        let mut drawn = BTreeMap::new();
+        let mut room = room(&guests);
+        let (now, mut drawn) = (Instant::now(), BTreeMap::new());
         for seed in 0..10_000 {
             let mut rng = StdRng::seed_from_u64(seed);
-            let chosen = room.choose(&request(17, 5, Event::None), 3, &mut rng);
+            let chosen = room.introduce(&request(17, 5, Event::None), 3, now, &mut rng);
             assert_eq!(chosen.iter().collect::<HashSet<_>>().len(), 3);
             for contact in chosen {
                 *drawn.entry(contact).or_insert(0_u32) += 1;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rand::Rng;
 
@@ -92,6 +93,7 @@ impl Rooms {
         request: &AnnounceRequest,
         line: &Line,
         wanted: usize,
+        now: Instant,
         rng: &mut impl Rng,
     ) -> Result<Meeting, Closed> {
         let mut shard = self.shard(name);
@@ -112,7 +114,7 @@ impl Rooms {
         };
         Ok(Meeting {
             is_finished: room.enter(request, contact),
-            introduced: room.choose(request, wanted, rng),
+            introduced: room.introduce(request, wanted, now, rng),
         })
     }
 

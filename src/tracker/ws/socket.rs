@@ -270,9 +270,10 @@ impl Guest<'_> {
             });
             let wanted = wanted.min(offers.len()).min(options.offers);
             let rng = &mut ambient::rng();
-            let meeting = tracker
-                .rooms
-                .announce(&name, &request, &self.line, wanted, rng)?;
+            let meeting =
+                tracker
+                    .rooms
+                    .announce(&name, &request, &self.line, wanted, ambient::now(), rng)?;
             let membership = Membership {
                 name,
                 peer_id: request.peer_id,
