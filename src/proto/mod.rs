@@ -10,7 +10,7 @@
 //! | [`bitfield`] | which pieces a peer has | BEP 3 |
 //! | [`bencode`] | the encoding of nearly everything | BEP 3 |
 //! | [`metainfo`] | torrent files and magnet links | BEP 3, 9, 12, 19, 27, 47, 52 |
-//! | [`wire`] | what peers say to each other | BEP 3, 6, 9, 10 |
+//! | [`wire`] | what peers say to each other, encrypted or not | BEP 3, 6, 9, 10; MSE |
 //! | [`tracker`] | announces and scrapes | BEP 3, 7, 15, 21, 23, 31, 41, 48 |
 //! | `sha` | SHA-1 and SHA-256 of several messages at once | FIPS 180-4 |
 //! | [`range`] | the `Range` header of web seeds | RFC 9110 section 14 |

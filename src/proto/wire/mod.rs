@@ -1,11 +1,13 @@
-//! What peers say to each other (BEP 3, 6, 9, 10).
+//! What peers say to each other (BEP 3, 6, 9, 10; message stream encryption).
 //!
 //! | module | what |
 //! |---|---|
+//! | [`encryption`] | what encrypting peers agree on before the handshake |
 //! | [`handshake`] | the first 68 bytes in each direction |
 //! | [`message`] | the length-prefixed messages that follow |
 //! | [`extension`] | the messages that the extension protocol carries, metadata exchange among them |
 
+pub mod encryption;
 pub mod extension;
 pub mod handshake;
 pub mod message;
