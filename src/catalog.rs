@@ -16,6 +16,7 @@ use crate::domain::tally::{Counts, Tally};
 use crate::domain::torrent::{Conditions, Torrent};
 use crate::proto::id::InfoHash;
 use crate::proto::metainfo::info::Info;
+use crate::proto::metainfo::layers::PieceLayers;
 use crate::store::StoreError;
 use crate::store::publications::{IndexEntry, PublicationStore, StoredMetainfo};
 
@@ -48,6 +49,8 @@ pub struct Listed {
     pub id: PublicationId,
     /// The name that stands for its torrent where one is enough.
     pub primary: InfoHash,
+    /// Its name of v2 on the wire, if it has one (BEP 52).
+    pub v2: Option<InfoHash>,
     /// Bytes of content.
     pub total_length: u64,
 }
@@ -85,7 +88,7 @@ impl Catalog {
                     .raw
                     .len()
                     .saturating_mul(2)
-                    .saturating_add(torrent.piece_layers.len());
+                    .saturating_add(torrent.layers.raw().len());
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .build();
@@ -249,6 +252,7 @@ fn lines(entry: IndexEntry) -> impl Iterator<Item = (InfoHash, Listed)> {
     let listed = Listed {
         id: entry.id,
         primary: entry.info_hashes.primary(),
+        v2: entry.info_hashes.v2().map(|v2| v2.truncated()),
         total_length: entry.total_length,
     };
     entry.info_hashes.wire().map(move |hash| (hash, listed))
@@ -280,7 +284,7 @@ fn make_ready(publication: &Publication, metainfo: StoredMetainfo) -> Result<Tor
     Ok(Torrent {
         publication: id,
         info,
-        piece_layers: metainfo.piece_layers,
+        layers: PieceLayers::new(metainfo.piece_layers),
         stored_as,
         conditions,
     })

@@ -12,6 +12,8 @@ use tokio::task::spawn_blocking;
 
 use crate::domain::torrent::{Condition, Torrent};
 use crate::proto::geometry::PieceIndex;
+use crate::proto::metainfo::files::Span;
+use crate::proto::metainfo::merkle::{self, Hash};
 use crate::store::StoreError;
 use crate::store::content::{ContentFile, ContentStore};
 
@@ -104,22 +106,61 @@ impl Reader {
         Ok(())
     }
 
+    /// The merkle leaves of a piece (BEP 52), read now and found right; `None` in v1.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn leaves(
+        &self,
+        torrent: &Torrent,
+        piece: PieceIndex,
+    ) -> Result<Option<Vec<Hash>>, ReadError> {
+        if torrent.subtree(piece).is_none() {
+            return Ok(None);
+        }
+        if torrent.conditions.of(piece) == Condition::Damaged {
+            return Err(damaged(torrent, piece));
+        }
+        let _permit = self.checks.acquire().await;
+        let leaves = self.hash_leaves(torrent, piece).await?;
+        judge(torrent, piece, leaves.is_some())?;
+        Ok(leaves)
+    }
+
     async fn check_on_disk(&self, torrent: &Torrent, piece: PieceIndex) -> Result<(), ReadError> {
         let _permit = self.checks.acquire().await;
         // Somebody else may have checked it while this one waited.
         if torrent.conditions.of(piece) == Condition::Whole {
             return Ok(());
         }
-        let expected = torrent.info.piece_hash(piece);
-        let found = self.hash_piece(torrent, piece).await?;
-        if expected == Some(found) {
-            torrent.conditions.note(piece, Condition::Whole);
-            return Ok(());
+        let is_whole = match torrent.info.piece_hash(piece) {
+            Some(expected) => self.hash_piece(torrent, piece).await? == expected,
+            None => self.hash_leaves(torrent, piece).await?.is_some(),
+        };
+        judge(torrent, piece, is_whole)
+    }
+
+    /// The leaves of a piece; `None` where they do not add up to what the torrent says.
+    async fn hash_leaves(
+        &self,
+        torrent: &Torrent,
+        piece: PieceIndex,
+    ) -> Result<Option<Vec<Hash>>, ReadError> {
+        let Some(subtree) = torrent.subtree(piece) else {
+            return Ok(None);
+        };
+        let Some(file) = self.open(torrent, subtree.span.file).await? else {
+            return Ok(None);
+        };
+        let mut leaves = Vec::new();
+        for (at, stride) in strides(subtree.span) {
+            let bytes = file.read(at, stride).await?;
+            // Strides are whole blocks, but for the last.
+            let hashed = spawn_blocking(move || merkle::leaves(&bytes)).await;
+            leaves.extend(hashed.map_err(io::Error::other)?);
         }
-        torrent.conditions.note(piece, Condition::Damaged);
-        let error = damaged(torrent, piece);
-        tracing::error!(publication = %torrent.publication, piece = piece.get(), "{error}; it is no longer served");
-        Err(error)
+        let found = merkle::subtree(leaves.clone(), 0, subtree.height);
+        Ok((found == subtree.hash).then_some(leaves))
     }
 
     async fn hash_piece(
@@ -135,16 +176,11 @@ impl Reader {
         let mut hasher = Sha1::new();
         for span in torrent.info.files.spans(offset, length) {
             let file = self.open(torrent, span.file).await?;
-            let mut at = span.offset;
-            let end = span.offset.saturating_add(span.length);
-            while at < end {
-                let stride =
-                    usize::try_from(end - at).map_or(CHECK_STRIDE, |left| left.min(CHECK_STRIDE));
+            for (at, stride) in strides(span) {
                 let bytes = match &file {
                     Some(file) => file.read(at, stride).await?,
                     None => vec![0; stride],
                 };
-                at += stride as u64;
                 hasher = spawn_blocking(move || hasher.chain_update(&bytes))
                     .await
                     .map_err(io::Error::other)?;
@@ -179,6 +215,27 @@ pub async fn read_scattered(
         rest = tail;
     }
     Ok(())
+}
+
+/// A stretch of a file in parts that are read in one go: where each begins, and its length.
+fn strides(span: Span) -> impl Iterator<Item = (u64, usize)> {
+    let end = span.offset.saturating_add(span.length);
+    (span.offset..end).step_by(CHECK_STRIDE).map(move |at| {
+        let stride = usize::try_from(end - at).map_or(CHECK_STRIDE, |left| left.min(CHECK_STRIDE));
+        (at, stride)
+    })
+}
+
+/// Takes down what a check has found.
+fn judge(torrent: &Torrent, piece: PieceIndex, is_whole: bool) -> Result<(), ReadError> {
+    if is_whole {
+        torrent.conditions.note(piece, Condition::Whole);
+        return Ok(());
+    }
+    torrent.conditions.note(piece, Condition::Damaged);
+    let error = damaged(torrent, piece);
+    tracing::error!(publication = %torrent.publication, piece = piece.get(), "{error}; it is no longer served");
+    Err(error)
 }
 
 fn damaged(torrent: &Torrent, piece: PieceIndex) -> ReadError {

@@ -1,12 +1,12 @@
-//! One peer, as a state machine: who chokes whom, what was asked for, what is owed (BEP 3, BEP 6).
+//! One peer, as a state machine: who chokes whom, what was asked for, what is owed (BEP 3, BEP 6, BEP 52).
 //!
 //! A `Session` owns no socket, no clock and no content. Its driver feeds it messages ([`handle_message`](Session::handle_message)) and
 //! time ([`handle_timeout`](Session::handle_timeout)), gives it commands, and takes what comes out: [`poll_output`](Session::poll_output) for
 //! what must be sent or made known now, [`poll_request`](Session::poll_request) for the next block that the peer is owed, to be asked only when the socket
-//! can take it, so that a `cancel` still finds it in the queue.
+//! can take it, so that a `cancel` still finds it in the queue; likewise [`poll_hash_request`](Session::poll_hash_request) for hashes.
 //!
-//! Invariants: every request of an unchoked peer is served, rejected (BEP 6) or cancelled; the queue of requests never passes
-//! [`Options::max_requests`]; every index has been held against the torrent's geometry before it leaves this module.
+//! Invariants: every request of an unchoked peer is served, rejected (BEP 6) or cancelled, and every request for hashes is answered
+//! or rejected (BEP 52); the queues never pass [`Options::max_requests`] and [`Options::max_hash_requests`]; every index has been held against the torrent's geometry before it leaves this module.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::proto::bitfield::{Bitfield, BitfieldError};
 use crate::proto::geometry::{Block, Geometry, PieceIndex};
+use crate::proto::metainfo::proof::Proof;
 use crate::proto::wire::handshake::Reserved;
-use crate::proto::wire::message::{Message, RawBlock};
+use crate::proto::wire::message::{Message, RawBlock, RawHashes};
 
 /// Bytes in a request, at most: more is no honest client (BEP 3 clients close above 128 KiB).
 const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
@@ -28,6 +29,8 @@ const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
 pub struct Options {
     /// Requests that a peer may have waiting; further ones are rejected.
     pub max_requests: usize,
+    /// Requests for hashes that a peer may have waiting (BEP 52); further ones are rejected. libtorrent has two.
+    pub max_hash_requests: usize,
     /// Seconds without a message after which a peer is taken for gone.
     pub idle_timeout: u64,
     /// Seconds without sending after which a keep-alive goes out. BEP 3 expects one every two minutes.
@@ -40,6 +43,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_requests: 500,
+            max_hash_requests: 16,
             idle_timeout: 180,
             keep_alive: 100,
             request_timeout: 60,
@@ -118,6 +122,7 @@ pub struct Session {
     is_choking: bool,
     is_peer_interested: bool,
     requests: VecDeque<Block>,
+    hash_requests: VecDeque<RawHashes>,
     is_interested: bool,
     is_peer_choking: bool,
     peer_pieces: Bitfield,
@@ -149,6 +154,7 @@ impl Session {
             is_choking: true,
             is_peer_interested: false,
             requests: VecDeque::new(),
+            hash_requests: VecDeque::new(),
             is_interested: false,
             is_peer_choking: true,
             peer_pieces: Bitfield::empty(&geometry),
@@ -212,6 +218,11 @@ impl Session {
         self.requests.len()
     }
 
+    /// Whether the peer waits for blocks or hashes.
+    pub fn is_owing(&self) -> bool {
+        !self.requests.is_empty() || !self.hash_requests.is_empty()
+    }
+
     /// Whether another message can be taken in. Without the Fast extension a request beyond the bound could be neither kept nor
     /// refused (rTorrent queues more and never asks again), so the peer must wait until some have been served.
     pub fn has_room(&self) -> bool {
@@ -225,7 +236,12 @@ impl Session {
     pub fn handle_message(&mut self, message: Message, now: Instant) -> Result<(), CloseReason> {
         self.last_received = now;
         match message {
-            Message::KeepAlive | Message::Port(_) | Message::Unknown(_) => Ok(()),
+            // We ask for no hashes, so none are expected.
+            Message::KeepAlive
+            | Message::Port(_)
+            | Message::Hashes { .. }
+            | Message::HashReject(_)
+            | Message::Unknown(_) => Ok(()),
             Message::Choke => {
                 self.peer_chokes();
                 Ok(())
@@ -279,6 +295,10 @@ impl Session {
                     .map(|_| ())
                     .ok_or(CloseReason::OutOfRange)
             }
+            Message::HashRequest(asked) => {
+                self.peer_requests_hashes(asked);
+                Ok(())
+            }
             Message::Extended { id, payload } => {
                 self.outputs.push_back(Output::Extended { id, payload });
                 Ok(())
@@ -320,6 +340,12 @@ impl Session {
     /// The next block that the peer is owed, to be read and sent in a `piece` message. Ask only when the socket can take it.
     pub fn poll_request(&mut self) -> Option<Block> {
         self.requests.pop_front()
+    }
+
+    /// The next hashes that the peer is owed, to be [proven](Self::prove) or [refused](Self::refuse_hashes). They are not held
+    /// against the torrent yet. Ask only when the socket can take them.
+    pub fn poll_hash_request(&mut self) -> Option<RawHashes> {
+        self.hash_requests.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
@@ -391,6 +417,20 @@ impl Session {
     /// Refuses a block that was polled but cannot be read.
     pub fn refuse(&mut self, block: Block) {
         self.reject(block.into());
+    }
+
+    /// Sends hashes that the peer asked for, and their uncles behind them.
+    pub fn prove(&mut self, asked: RawHashes, proof: &Proof) {
+        let hashes = [proof.hashes.as_flattened(), proof.uncles.as_flattened()];
+        self.send(Message::Hashes {
+            asked,
+            hashes: hashes.concat().into(),
+        });
+    }
+
+    /// Refuses hashes that the peer asked for.
+    pub fn refuse_hashes(&mut self, asked: RawHashes) {
+        self.send(Message::HashReject(asked));
     }
 
     fn send(&mut self, message: Message) {
@@ -474,6 +514,15 @@ impl Session {
         Ok(())
     }
 
+    /// Hashes are given whether the peer is choked or not: without them it cannot tell what it got.
+    fn peer_requests_hashes(&mut self, asked: RawHashes) {
+        if self.hash_requests.len() < self.options.max_hash_requests {
+            self.hash_requests.push_back(asked);
+        } else {
+            self.refuse_hashes(asked);
+        }
+    }
+
     fn peer_cancels(&mut self, raw: RawBlock) {
         let found = self
             .requests
@@ -554,6 +603,7 @@ mod tests {
     use super::*;
     use crate::ambient;
     use crate::proto::geometry::BLOCK_LENGTH;
+    use crate::proto::metainfo::proof::HashRequest;
     use crate::proto::wire::message::{self, Limits};
 
     /// A peer that speaks BEP 3 and nothing else.
@@ -859,6 +909,39 @@ mod tests {
         }
         assert_eq!(session.request_count(), 500);
         assert_eq!(outputs(&mut session).0.len(), 100);
+    }
+
+    #[test]
+    fn requests_for_hashes_wait_even_while_choked_and_further_ones_are_rejected() {
+        let mut session = seed(plain());
+        outputs(&mut session);
+        let asked = |index| RawHashes {
+            pieces_root: [7; 32],
+            request: HashRequest {
+                row: 0,
+                index,
+                length: 2,
+                proof_rows: 1,
+            },
+        };
+        for index in 0..17 {
+            let request = Message::HashRequest(asked(index));
+            session.handle_message(request, ambient::now()).unwrap();
+        }
+        assert_eq!(outputs(&mut session).0, [Message::HashReject(asked(16))]);
+        assert!(session.is_owing());
+        assert_eq!(session.poll_hash_request(), Some(asked(0)));
+        let proof = Proof {
+            hashes: vec![[1; 32], [2; 32]],
+            uncles: vec![[3; 32]],
+        };
+        session.prove(asked(0), &proof);
+        let hashes = [[1; 32], [2; 32], [3; 32]].concat().into();
+        let answer = Message::Hashes {
+            asked: asked(0),
+            hashes,
+        };
+        assert_eq!(outputs(&mut session).0, [answer]);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use bytes::Bytes;
-
 use super::publication::PublicationId;
-use crate::proto::geometry::{Geometry, PieceIndex};
+use crate::proto::geometry::{BLOCK_LENGTH, Geometry, PieceIndex};
+use crate::proto::metainfo::files::Span;
 use crate::proto::metainfo::info::Info;
+use crate::proto::metainfo::layers::PieceLayers;
+use crate::proto::metainfo::merkle::{self, Hash};
 
 /// A published torrent: its `info` dictionary, and where its bytes lie.
 #[derive(Debug)]
@@ -15,13 +16,54 @@ pub struct Torrent {
     pub publication: PublicationId,
     /// The `info` dictionary, read and raw.
     pub info: Info,
-    /// The bencoded `piece layers` dictionary as it goes into the torrent file (BEP 52); empty for v1.
-    pub piece_layers: Bytes,
+    /// The piece layers that stand beside it (BEP 52); none for v1.
+    pub layers: PieceLayers,
     /// For each file of `info.files`, pads counted: the number under which the content store keeps it.
     /// `None` for pads, which are zeros that nobody keeps.
     pub stored_as: Vec<Option<u32>>,
     /// Which pieces have been found whole since the torrent was made ready.
     pub conditions: Conditions,
+}
+
+/// What a piece of a v2 or hybrid torrent must be: a stretch of one file that has its place in the file's merkle tree (BEP 52).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subtree {
+    /// The piece's bytes, without the pad behind them.
+    pub span: Span,
+    /// The hash that stands for them in the tree.
+    pub hash: Hash,
+    /// Rows from the leaves up to that hash.
+    pub height: u32,
+}
+
+impl Torrent {
+    /// The stretch and the merkle hash of a piece; `None` in v1, or where the piece's layer is missing.
+    pub fn subtree(&self, piece: PieceIndex) -> Option<Subtree> {
+        let geometry = &self.info.geometry;
+        let (offset, length) = (
+            geometry.piece_offset(piece),
+            u64::from(geometry.length_of(piece)),
+        );
+        // BEP 52: every file begins on a piece, so a pad comes last.
+        let span = self.info.files.spans(offset, length).next()?;
+        let file = self.info.files.get(span.file)?;
+        let root = file.pieces_root?;
+        let piece_length = geometry.piece_length();
+        if file.length <= u64::from(piece_length) {
+            let leaves = file.length.div_ceil(u64::from(BLOCK_LENGTH));
+            return Some(Subtree {
+                span,
+                hash: root,
+                height: leaves.next_power_of_two().ilog2(),
+            });
+        }
+        let at = usize::try_from(span.offset / u64::from(piece_length)).ok()?;
+        Some(Subtree {
+            span,
+            hash: *self.layers.of(&root)?.get(at)?,
+            height: merkle::piece_height(piece_length),
+        })
+    }
 }
 
 /// What is known of a piece on disk.

@@ -18,7 +18,10 @@ use super::Options;
 use crate::ambient;
 use crate::domain::session::{CloseReason, Output, Session};
 use crate::proto::geometry::Block;
-use crate::proto::wire::message::{self, Limits, Message, MessageError, PIECE_HEADER_LENGTH};
+use crate::proto::metainfo::proof::Proof;
+use crate::proto::wire::message::{
+    self, Limits, Message, MessageError, PIECE_HEADER_LENGTH, RawHashes,
+};
 use crate::reader::ReadError;
 
 /// Unsent bytes of answers above which no more of the peer's messages are read.
@@ -78,6 +81,12 @@ pub(crate) trait Party: Send {
         session: &mut Session,
         outbox: &mut Outbox,
     ) -> impl Future<Output = Result<(), Closed>> + Send;
+
+    /// Finds hashes that the peer asked for, and what proves them (BEP 52); `None` where they cannot or will not be given.
+    fn prove(
+        &mut self,
+        asked: &RawHashes,
+    ) -> impl Future<Output = Result<Option<Proof>, Closed>> + Send;
 
     /// Content of so many bytes has left for the peer.
     fn sent(&mut self, bytes: u64);
@@ -193,6 +202,7 @@ impl<P: Party> Connection<'_, P> {
             let now = ambient::now();
             let is_held_back = self.take_messages(&limits, &mut outbox, now)?;
             if outbox.unsent().is_empty() {
+                self.answer_hash_request(&mut outbox).await?;
                 self.lay_out_batch(&mut outbox).await?;
                 write_progress = now;
             }
@@ -205,7 +215,7 @@ impl<P: Party> Connection<'_, P> {
 
             let mut deadline = self.session.poll_timeout();
             let is_writing = !outbox.unsent().is_empty();
-            let wants_to_write = is_writing || self.session.request_count() > 0;
+            let wants_to_write = is_writing || self.session.is_owing();
             if is_writing {
                 deadline = deadline.min(write_progress + write_timeout);
             } else if !wants_to_write {
@@ -277,6 +287,18 @@ impl<P: Party> Connection<'_, P> {
     /// Whether further messages can be taken in, and the answers to them still fit.
     fn has_room(&self, outbox: &Outbox) -> bool {
         self.session.has_room() && outbox.unsent().len() < OUTBOX_FULL + self.options.send_buffer
+    }
+
+    /// Takes one request for hashes off the session's queue, for its answer may be as large as a batch.
+    async fn answer_hash_request(&mut self, outbox: &mut Outbox) -> Result<(), Closed> {
+        let Some(asked) = self.session.poll_hash_request() else {
+            return Ok(());
+        };
+        match self.party.prove(&asked).await? {
+            Some(proof) => self.session.prove(asked, &proof),
+            None => self.session.refuse_hashes(asked),
+        }
+        self.drain(outbox, ambient::now())
     }
 
     /// Takes requests off the session's queue, as many as one batch holds, and lays their blocks out.

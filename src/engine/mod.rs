@@ -1,4 +1,4 @@
-//! The peer engine: published torrents to peers, and torrents from peers (BEP 3, 6, 9, 10).
+//! The peer engine: published torrents to peers, and torrents from peers (BEP 3, 6, 9, 10, 52).
 //!
 //! | module | what |
 //! |---|---|
@@ -6,11 +6,13 @@
 //! | `connection` | one peer: the loop between its socket and its `Session` |
 //! | `limits` | how many connections there may be, in all and from one address |
 //! | `metadata` | the extension handshake, and the `info` dictionary for magnet links |
+//! | `hashes` | merkle hashes and their proofs, for those who have a v2 torrent's roots |
 //! | `leech` | one download: peers, picker, progress |
 //! | `verify` | pieces held against their hashes, on their way to the disk and back |
 //! | `seed` | published torrents: woken by their first peer, asleep after their last |
 
 pub(crate) mod connection;
+pub(crate) mod hashes;
 pub mod leech;
 pub(crate) mod limits;
 pub(crate) mod metadata;

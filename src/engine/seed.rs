@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::connection::{Closed, Connection, Outbox, Party};
+use super::hashes::{HashExchange, Trees};
 use super::limits::Connections;
 use super::metadata::MetadataExchange;
 use super::transport;
@@ -30,7 +31,10 @@ use crate::domain::tally::Tally;
 use crate::domain::torrent::Torrent;
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::Block;
-use crate::proto::id::PeerId;
+use crate::proto::id::{InfoHash, PeerId};
+use crate::proto::metainfo::proof::Proof;
+use crate::proto::wire::handshake::{Handshake, Reserved};
+use crate::proto::wire::message::RawHashes;
 use crate::reader::{ReadError, Reader, read_scattered};
 use crate::store::content::ContentFile;
 
@@ -59,6 +63,7 @@ struct Inner {
 struct Awake {
     torrent: Arc<Torrent>,
     tally: Arc<Tally>,
+    trees: Trees,
     peers: Mutex<Peers>,
 }
 
@@ -114,7 +119,7 @@ impl Engine {
             return;
         };
         let deadline = Duration::from_secs(self.0.options.handshake_timeout);
-        let find = |info_hash: &_| self.0.catalog.find(info_hash);
+        let find = |wanted: &_, theirs| self.0.answer_to(wanted, theirs);
         let answered =
             transport::answer(&mut stream, &mut received, self.0.peer_id, deadline, find).await;
         let (handshake, publication) = match answered {
@@ -164,6 +169,20 @@ impl Engine {
 }
 
 impl Inner {
+    /// The publication that a handshake asks for, and the handshake to answer with.
+    fn answer_to(&self, wanted: &InfoHash, theirs: Reserved) -> Option<(PublicationId, Handshake)> {
+        let listed = self.catalog.listed(wanted)?;
+        let mut answer = Handshake::ours(*wanted, self.peer_id);
+        if let Some(v2) = listed.v2 {
+            answer.reserved = answer.reserved.with_v2();
+            // BEP 52, "upgrade path": whoever speaks v2 is answered with the v2 name of a hybrid.
+            if theirs.has_v2() {
+                answer.info_hash = v2;
+            }
+        }
+        Some((listed.id, answer))
+    }
+
     fn choke_round(&self, now: Instant) {
         let awake: Vec<Arc<Awake>> = {
             let awake = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +221,7 @@ struct Seeding<'a> {
     key: PeerKey,
     link: Arc<Link>,
     metadata: MetadataExchange,
+    hashes: HashExchange,
     /// The file that was read last, by its place in the torrent: most batches go on where the last one ended.
     open: Option<(usize, Arc<dyn ContentFile>)>,
 }
@@ -218,6 +238,7 @@ impl<'a> Seeding<'a> {
             Arc::new(Awake {
                 torrent,
                 tally,
+                trees: Trees::default(),
                 peers: Mutex::new(Peers {
                     choker,
                     links: HashMap::new(),
@@ -229,8 +250,10 @@ impl<'a> Seeding<'a> {
         peers.links.insert(key, Arc::clone(&link));
         drop(peers);
         drop(all);
+        let hashes = HashExchange::new(Arc::clone(&awake.torrent));
         Self {
             engine,
+            hashes,
             awake,
             key,
             link,
@@ -362,6 +385,14 @@ impl Party for Seeding<'_> {
         }
         let rooms = outbox.room_for(&whole);
         Ok(self.fill(&whole, rooms).await?)
+    }
+
+    async fn prove(&mut self, asked: &RawHashes) -> Result<Option<Proof>, Closed> {
+        let (trees, reader) = (&self.awake.trees, &self.engine.reader);
+        match self.hashes.prove(asked, trees, reader).await {
+            Err(ReadError::Damaged { .. }) => Ok(None),
+            proven => Ok(proven?),
+        }
     }
 
     fn sent(&mut self, bytes: u64) {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::proto::id::{InfoHash, PeerId};
-use crate::proto::wire::handshake::{self, Handshake};
+use crate::proto::wire::handshake::{self, Handshake, Reserved};
 
 /// Bytes of a handshake up to and with the info-hash: enough to know what the peer wants.
 const UP_TO_INFO_HASH: usize = 48;
@@ -36,22 +36,21 @@ pub(crate) enum HandshakeError {
 
 /// Answers a peer that connected to us. `received` holds the bytes that came already, and afterwards those behind the handshake.
 ///
-/// `find` says what a torrent's info-hash stands for here, or nothing.
+/// `find` says what a torrent's info-hash stands for here, and the handshake to answer with, given what the peer speaks; or nothing.
 pub(crate) async fn answer<T>(
     stream: &mut TcpStream,
     received: &mut BytesMut,
     ours: PeerId,
     deadline: Duration,
-    find: impl Fn(&InfoHash) -> Option<T>,
+    find: impl Fn(&InfoHash, Reserved) -> Option<(T, Handshake)>,
 ) -> Result<(Handshake, T), HandshakeError> {
     let exchange = async {
         receive(stream, received, UP_TO_INFO_HASH).await?;
         // Some clients send their peer id only after our answer, so it goes out as soon as the info-hash is known.
-        let wanted = info_hash(received).ok_or(HandshakeError::NotBitTorrent)?;
-        let found = find(&wanted).ok_or(HandshakeError::UnknownTorrent(wanted))?;
-        stream
-            .write_all(&Handshake::ours(wanted, ours).encode())
-            .await?;
+        let (reserved, wanted) = wanted(received).ok_or(HandshakeError::NotBitTorrent)?;
+        let (found, answer) =
+            find(&wanted, reserved).ok_or(HandshakeError::UnknownTorrent(wanted))?;
+        stream.write_all(&answer.encode()).await?;
         let theirs = receive_rest(stream, received, ours).await?;
         Ok((theirs, found))
     };
@@ -123,6 +122,9 @@ async fn receive(
     }
 }
 
-fn info_hash(received: &[u8]) -> Option<InfoHash> {
-    InfoHash::try_from(received.get(28..UP_TO_INFO_HASH)?).ok()
+/// What the peer speaks, and which torrent it wants to talk about.
+fn wanted(received: &[u8]) -> Option<(Reserved, InfoHash)> {
+    let reserved = received.get(20..)?.first_chunk::<8>()?;
+    let info_hash = InfoHash::try_from(received.get(28..UP_TO_INFO_HASH)?).ok()?;
+    Some((Reserved::from(*reserved), info_hash))
 }

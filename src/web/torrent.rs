@@ -50,7 +50,7 @@ impl Mint {
         let comment = self.links.page(publication.id);
         Ok(Envelope {
             info: &torrent.info.raw,
-            piece_layers: &torrent.piece_layers,
+            piece_layers: torrent.layers.raw(),
             trackers,
             web_seeds: &[self.links.web_seed(publication)],
             comment: Some(&comment),

@@ -16,7 +16,7 @@ from trial import wait, wait_for_files
 
 # The slow ones first, so that none of them is left alone at the end.
 CLIENTS = (BiglyBt, Transmission, QBittorrent, BitTornado, Libtorrent, Rtorrent, Aria2)
-FORMATS = ("v1", "hybrid")
+FORMATS = ("v1", "hybrid", "v2")
 
 
 class Way(Enum):
@@ -71,6 +71,12 @@ LIMITS = (
     Limit("BitTornado", "has web seeds of another kind only (BEP 17)", ways=(Way.WEB_SEED,)),
     Limit("BitTornado", "has no magnet links", ways=(Way.MAGNET,)),
     Limit("BitTornado", "refuses padding files, for their names begin with a dot", formats=("hybrid",)),
+    Limit(
+        "BiglyBT",
+        "never completes a v2 torrent with a file shorter than a block, with libtorrent as the seed neither",
+        ("v2",),
+    ),
+    *(Limit(client, "does not know v2", ("v2",)) for client in ("aria2", "BitTornado", "rTorrent", "Transmission")),
     Limit("aria2", "computes another info-hash for hybrid torrents", ("hybrid",), (Way.PEERS, Way.MAGNET)),
     Limit("Transmission", "refuses hybrid torrents; 4.0 and later read them", formats=("hybrid",)),
 )

@@ -29,6 +29,7 @@ mod statistics;
 mod support;
 mod tracker;
 mod udp_tracker;
+mod v2_peers;
 mod verify_command;
 mod web_seed;
 mod websocket_tracker;

@@ -51,7 +51,14 @@ impl ScriptedPeer {
         }
     }
 
-    fn shake_hands(mut self, info_hash: InfoHash, reserved: Reserved) -> Self {
+    fn shake_hands(self, info_hash: InfoHash, reserved: Reserved) -> Self {
+        let (peer, theirs) = self.greeted(info_hash, reserved);
+        assert_eq!(theirs.info_hash, info_hash);
+        peer
+    }
+
+    /// Shakes hands, and gives what the server said.
+    pub(crate) fn greeted(mut self, info_hash: InfoHash, reserved: Reserved) -> (Self, Handshake) {
         let ours = Handshake {
             reserved,
             info_hash,
@@ -61,9 +68,8 @@ impl ScriptedPeer {
         let mut theirs = [0; handshake::LENGTH];
         self.stream.read_exact(&mut theirs).unwrap();
         let theirs = Handshake::decode(&theirs).expect("a handshake");
-        assert_eq!(theirs.info_hash, info_hash);
         assert!(theirs.peer_id.as_bytes().starts_with(b"-SW"));
-        self
+        (self, theirs)
     }
 
     pub(crate) fn say(&mut self, bytes: &[u8]) {

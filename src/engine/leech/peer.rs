@@ -21,8 +21,10 @@ use crate::engine::connection::{Closed, Connection, Outbox, Party};
 use crate::engine::transport::{self, HandshakeError};
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::Block;
+use crate::proto::metainfo::proof::Proof;
 use crate::proto::wire::extension::{EXTENSION_HANDSHAKE, ExtensionHandshake};
 use crate::proto::wire::handshake::Handshake;
+use crate::proto::wire::message::RawHashes;
 
 /// Bytes to make room for when reading from a peer: some blocks at once.
 const READ_SIZE: usize = 256 * 1024;
@@ -299,6 +301,11 @@ impl Party for Leeching {
             session.refuse(*block);
         }
         Ok(())
+    }
+
+    /// Hashes are given by those who have the content, and no v2-only torrent is downloaded here.
+    async fn prove(&mut self, _asked: &RawHashes) -> Result<Option<Proof>, Closed> {
+        Ok(None)
     }
 
     fn sent(&mut self, _bytes: u64) {}

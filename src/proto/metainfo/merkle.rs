@@ -19,6 +19,13 @@ pub fn piece_height(piece_length: u32) -> u32 {
     (piece_length / BLOCK_LENGTH).checked_ilog2().unwrap_or(0)
 }
 
+/// The leaves of bytes that begin on a block: SHA-256 of each 16 KiB, and of what is left.
+pub fn leaves(bytes: &[u8]) -> Vec<Hash> {
+    let length = usize::try_from(BLOCK_LENGTH).unwrap_or(usize::MAX);
+    let blocks: Vec<&[u8]> = bytes.chunks(length).collect();
+    digest_each::<Sha256>(&blocks)
+}
+
 /// The root over `row`, which lies `height` rows above the leaves.
 ///
 /// The row is filled up with what a tree of zero leaves has there, to the next power of two.

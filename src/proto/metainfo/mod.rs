@@ -8,6 +8,7 @@
 //! | `format` | v1, v2, hybrid |
 //! | `file_list`, `file_tree` | its files as v1 and as v2 list them |
 //! | `listing`, `joined` | the files so far, and the text that their paths share |
+//! | [`layers`] | the piece layers of v2, beside `info` |
 //! | [`torrent_file`] | the dictionary around it: trackers, web seeds, comment; put together and read |
 //! | [`edit`] | the same changed, without touching `info` |
 //! | [`review`] | what is sound in it and still worth a word |
@@ -27,6 +28,7 @@ mod format;
 pub mod hash;
 pub mod info;
 mod joined;
+pub mod layers;
 mod listing;
 pub mod magnet;
 pub mod merkle;

@@ -105,6 +105,33 @@ impl Tree {
         Some(Proof { hashes, uncles })
     }
 
+    /// As [`prove`](Self::prove), for rows below the lowest: `below` is the tree under the hash at `at` of the lowest row,
+    /// with all its leaves, those past the file's end too.
+    ///
+    /// `None` besides where the hashes that are asked for are not all in `below`.
+    pub fn prove_below(&self, request: &HashRequest, at: u32, below: &Self) -> Option<Proof> {
+        let rows_between = self.lowest.checked_sub(request.row)?;
+        let width = 1_u32.checked_shl(rows_between)?;
+        let index = request.index.checked_sub(at.checked_mul(width)?)?;
+        let inside = HashRequest {
+            index,
+            proof_rows: request.proof_rows.min(rows_between.checked_sub(1)?),
+            ..*request
+        };
+        let mut proof = below.prove(&inside)?;
+        let above = request.row.checked_add(request.proof_rows)?;
+        let rows = above.saturating_add(1).saturating_sub(self.lowest);
+        if usize::try_from(rows).ok()?.checked_add(1)? > self.rows.len() {
+            return None;
+        }
+        let uncles = (0..rows).map(|row| {
+            let up = usize::try_from(row).unwrap_or(usize::MAX);
+            self.at(up, at.checked_shr(row).unwrap_or(0) ^ 1)
+        });
+        proof.uncles.extend(uncles);
+        Some(proof)
+    }
+
     /// Whether the stretch lies inside the row, filled up to a power of two.
     fn reaches(&self, up: usize, request: &HashRequest) -> bool {
         let width = self
@@ -286,6 +313,31 @@ mod tests {
             let hash = proof.hashes.iter_mut().chain(&mut proof.uncles).nth(wrong).unwrap();
             hash[7] ^= 1;
             prop_assert_ne!(proof.root(&asked), Some(tree.root()));
+        }
+
+        #[test]
+        fn two_trees_one_on_the_other_prove_what_the_whole_one_does(
+            count in 5_u8..80,
+            row in 0_u32..3,
+            place in 0_u32..80,
+            steps in 1_u32..4,
+            proof_rows in 0_u32..9,
+        ) {
+            let whole = Tree::new(leaves(count), 0);
+            let stretches = u32::from(count).next_multiple_of(4) >> (row + steps);
+            let index = place % stretches.max(1);
+            let asked = HashRequest { row, index: index << steps, length: 1 << steps, proof_rows };
+            // Pieces of four leaves.
+            let at = (asked.index << row) / 4;
+            let mut below: Vec<Hash> = leaves(count).into_iter().skip(at as usize * 4).take(4).collect();
+            below.resize(4, [0; 32]);
+            let above = Tree::new(whole.rows[2].clone(), 2);
+            let proof = above.prove_below(&asked, at, &Tree::new(below, 0));
+            if row + steps <= 2 {
+                prop_assert_eq!(proof, whole.prove(&asked));
+            } else {
+                prop_assert_eq!(proof, None, "more than one piece");
+            }
         }
 
         #[test]

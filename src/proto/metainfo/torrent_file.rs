@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 use bytes::Bytes;
 
 use super::info::{self, Info, InfoError, InfoLimits};
+use super::layers;
 use super::merkle::{Hash, root_of_layer};
 use super::path::FilePath;
 use super::url::Purpose;
@@ -131,17 +132,7 @@ impl TorrentFile {
 
     /// The layer of each file of several pieces, by the file's root: one SHA-256 (32 bytes) a piece. None in v1.
     pub fn layers(&self) -> BTreeMap<Hash, &[u8]> {
-        // The whole file went through a scan within limits.
-        let limits = scan::Limits {
-            length: self.piece_layers.len(),
-            depth: 2,
-            elements: usize::MAX,
-        };
-        let scanned = scan::strict(&self.piece_layers, &limits).ok();
-        let entries = scanned.and_then(Value::dict).into_iter().flatten();
-        entries
-            .filter_map(|(root, layer)| Some((root.try_into().ok()?, layer.as_bytes()?)))
-            .collect()
+        layers::entries(&self.piece_layers).collect()
     }
 
     /// All of it, to be written again.

@@ -16,6 +16,19 @@ impl Reserved {
     /// What this program speaks: the extension protocol (BEP 10) and the Fast extension (BEP 6).
     pub const OURS: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
 
+    /// The same, and v2 besides: that the v1 info-hash may be answered with that of v2 (BEP 52, "upgrade path": fourth bit of
+    /// the last byte).
+    #[must_use]
+    pub const fn with_v2(mut self) -> Self {
+        self.0[7] |= 0x10;
+        self
+    }
+
+    /// Whether the peer speaks v2, and would rather talk about the v2 half of a hybrid torrent (BEP 52).
+    pub const fn has_v2(self) -> bool {
+        self.0[7] & 0x10 != 0
+    }
+
     /// Whether the peer speaks the extension protocol (BEP 10: bit 20 from the right).
     pub const fn has_extension_protocol(self) -> bool {
         self.0[5] & 0x10 != 0
@@ -121,6 +134,8 @@ mod tests {
         assert!(Reserved::OURS.has_extension_protocol());
         assert!(Reserved::OURS.has_fast());
         assert!(!Reserved::default().has_fast());
+        assert!(!Reserved::OURS.has_v2());
+        assert_eq!(Reserved::OURS.with_v2().as_bytes()[7], 0x14);
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! The messages between peers: four bytes of length, one of kind, the rest (BEP 3, 6, 10).
+//! The messages between peers: four bytes of length, one of kind, the rest (BEP 3, 6, 10, 52).
 //!
 //! [`decode`] takes whole frames off the front of a buffer, however the bytes were cut on their way. A frame's length is
 //! held against [`Limits`] as soon as its first four bytes are there: nothing is allocated for a frame that is too long.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::proto::metainfo::merkle::{HASH_LENGTH, Hash};
+use crate::proto::metainfo::proof::HashRequest;
 
 /// Bytes before a block in a `piece` message: length, kind, index, begin.
 pub const PIECE_HEADER_LENGTH: usize = 13;
@@ -17,6 +20,15 @@ pub struct RawBlock {
     pub begin: u32,
     /// Bytes in the block.
     pub length: u32,
+}
+
+/// Hashes of a file's merkle tree as peers name them, not yet held against a torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RawHashes {
+    /// The file, by the root of its tree.
+    pub pieces_root: Hash,
+    /// Which hashes of the tree.
+    pub request: HashRequest,
 }
 
 /// One message.
@@ -68,6 +80,17 @@ pub enum Message {
         /// Its payload.
         payload: Bytes,
     },
+    /// "Send me these hashes, and what proves them" (BEP 52).
+    HashRequest(RawHashes),
+    /// Hashes, and behind them their uncles, the lowest first (BEP 52).
+    Hashes {
+        /// What was asked for.
+        asked: RawHashes,
+        /// Whole hashes of 32 bytes each.
+        hashes: Bytes,
+    },
+    /// "I will not send these hashes" (BEP 52).
+    HashReject(RawHashes),
     /// A kind that this program does not know. It is passed over, so that others may extend the protocol.
     Unknown(u8),
 }
@@ -81,6 +104,8 @@ pub struct Limits {
     pub extended: u32,
     /// A block in a `piece` message.
     pub block: u32,
+    /// The hashes in a `hashes` message, uncles counted.
+    pub hashes: u32,
 }
 
 impl Limits {
@@ -90,6 +115,7 @@ impl Limits {
             bitfield: pieces.div_ceil(8),
             extended: 128 * 1024,
             block: 128 * 1024,
+            hashes: 64 * 1024,
         }
     }
 
@@ -101,6 +127,9 @@ impl Limits {
         }
         if self.extended.saturating_add(2) > longest {
             longest = self.extended.saturating_add(2);
+        }
+        if self.hashes.saturating_add(RAW_HASHES_FRAME) > longest {
+            longest = self.hashes.saturating_add(RAW_HASHES_FRAME);
         }
         longest
     }
@@ -127,6 +156,9 @@ pub enum MessageError {
     },
 }
 
+/// Bytes in a frame that names hashes and gives none: kind, root and four numbers.
+const RAW_HASHES_FRAME: u32 = 49;
+
 mod kind {
     pub(super) const CHOKE: u8 = 0;
     pub(super) const UNCHOKE: u8 = 1;
@@ -144,6 +176,9 @@ mod kind {
     pub(super) const REJECT: u8 = 16;
     pub(super) const ALLOWED_FAST: u8 = 17;
     pub(super) const EXTENDED: u8 = 20;
+    pub(super) const HASH_REQUEST: u8 = 21;
+    pub(super) const HASHES: u8 = 22;
+    pub(super) const HASH_REJECT: u8 = 23;
 }
 
 /// Takes the first whole message off the front of `buffer`; `None` where more bytes are needed.
@@ -191,11 +226,20 @@ fn check_length(kind: u8, length: u32, limits: &Limits) -> Result<(), MessageErr
         kind::HAVE | kind::SUGGEST | kind::ALLOWED_FAST => 5,
         kind::REQUEST | kind::CANCEL | kind::REJECT => 13,
         kind::PORT => 3,
+        kind::HASH_REQUEST | kind::HASH_REJECT => RAW_HASHES_FRAME,
+        // Hashes are whole.
+        kind::HASHES if length % 32 != RAW_HASHES_FRAME % 32 => {
+            return Err(MessageError::WrongLength { kind, length });
+        }
         _ => {
             let (shortest, longest) = match kind {
                 kind::BITFIELD => (1, limits.bitfield.saturating_add(1)),
                 kind::PIECE => (9, limits.block.saturating_add(9)),
                 kind::EXTENDED => (2, limits.extended.saturating_add(2)),
+                kind::HASHES => {
+                    let longest = limits.hashes.saturating_add(RAW_HASHES_FRAME);
+                    (RAW_HASHES_FRAME, longest)
+                }
                 _ => (1, limits.longest()),
             };
             return match length {
@@ -241,6 +285,12 @@ fn read(kind: u8, mut frame: Bytes) -> Message {
             id: frame.get_u8(),
             payload: frame,
         },
+        kind::HASH_REQUEST => Message::HashRequest(read_hashes(&mut frame)),
+        kind::HASHES => Message::Hashes {
+            asked: read_hashes(&mut frame),
+            hashes: frame,
+        },
+        kind::HASH_REJECT => Message::HashReject(read_hashes(&mut frame)),
         _ => Message::Unknown(kind),
     }
 }
@@ -250,6 +300,20 @@ fn read_block(frame: &mut Bytes) -> RawBlock {
         index: frame.get_u32(),
         begin: frame.get_u32(),
         length: frame.get_u32(),
+    }
+}
+
+fn read_hashes(frame: &mut Bytes) -> RawHashes {
+    let mut pieces_root = [0; HASH_LENGTH];
+    frame.copy_to_slice(&mut pieces_root);
+    RawHashes {
+        pieces_root,
+        request: HashRequest {
+            row: frame.get_u32(),
+            index: frame.get_u32(),
+            length: frame.get_u32(),
+            proof_rows: frame.get_u32(),
+        },
     }
 }
 
@@ -287,6 +351,9 @@ impl Message {
                 to.put_u8(*id);
                 to.put_slice(payload);
             }
+            Self::HashRequest(asked) => with_hashes(to, kind::HASH_REQUEST, asked, &[]),
+            Self::Hashes { asked, hashes } => with_hashes(to, kind::HASHES, asked, hashes),
+            Self::HashReject(asked) => with_hashes(to, kind::HASH_REJECT, asked, &[]),
             Self::Unknown(kind) => bare(to, *kind),
         }
     }
@@ -328,6 +395,16 @@ fn with_block(to: &mut BytesMut, kind: u8, block: RawBlock) {
     to.put_u32(block.length);
 }
 
+fn with_hashes(to: &mut BytesMut, kind: u8, asked: &RawHashes, hashes: &[u8]) {
+    head(to, kind, hashes.len().saturating_add(48));
+    to.put_slice(&asked.pieces_root);
+    to.put_u32(asked.request.row);
+    to.put_u32(asked.request.index);
+    to.put_u32(asked.request.length);
+    to.put_u32(asked.request.proof_rows);
+    to.put_slice(hashes);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -338,6 +415,7 @@ mod tests {
         bitfield: 64,
         extended: 1000,
         block: 16_384,
+        hashes: 640,
     };
 
     fn encoded(message: &Message) -> BytesMut {
@@ -351,6 +429,21 @@ mod tests {
             index,
             begin,
             length,
+        })
+    }
+
+    fn any_hashes() -> impl Strategy<Value = RawHashes> {
+        let numbers = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>());
+        (any::<Hash>(), numbers).prop_map(|(pieces_root, (row, index, length, proof_rows))| {
+            RawHashes {
+                pieces_root,
+                request: HashRequest {
+                    row,
+                    index,
+                    length,
+                    proof_rows,
+                },
+            }
         })
     }
 
@@ -379,7 +472,13 @@ mod tests {
             any::<u32>().prop_map(Message::AllowedFast),
             (any::<u8>(), any_bytes(600))
                 .prop_map(|(id, payload)| Message::Extended { id, payload }),
-            (21_u8..).prop_map(Message::Unknown),
+            any_hashes().prop_map(Message::HashRequest),
+            (any_hashes(), 0..20_u8).prop_map(|(asked, count)| Message::Hashes {
+                asked,
+                hashes: vec![count; usize::from(count) * 32].into(),
+            }),
+            any_hashes().prop_map(Message::HashReject),
+            (24_u8..).prop_map(Message::Unknown),
         ]
     }
 
@@ -423,6 +522,10 @@ mod tests {
             b"\0\0\0\x04\x04\0\0\0",
             b"\0\0\0\x0c\x06",
             b"\0\0\0\x08\x07",
+            b"\0\0\0\x30\x15",
+            b"\0\0\0\x11\x16",
+            b"\0\0\0\x32\x16",
+            b"\0\0\0\x51\x17",
         ] {
             let mut bytes = BytesMut::from(wrong);
             assert!(
@@ -433,6 +536,23 @@ mod tests {
                 "{wrong:?}"
             );
         }
+    }
+
+    #[test]
+    fn hash_request_is_forty_nine_bytes_after_its_length() {
+        let request = Message::HashRequest(RawHashes {
+            pieces_root: [0xaa; 32],
+            request: HashRequest {
+                row: 4,
+                index: 512,
+                length: 256,
+                proof_rows: 9,
+            },
+        });
+        let mut expected = b"\0\0\0\x31\x15".to_vec();
+        expected.extend([0xaa; 32]);
+        expected.extend(b"\0\0\0\x04\0\0\x02\0\0\0\x01\0\0\0\0\x09");
+        assert_eq!(encoded(&request).as_ref(), expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What peers say to each other (BEP 3, 6, 9, 10; message stream encryption).
+//! What peers say to each other (BEP 3, 6, 9, 10, 11, 52; message stream encryption).
 //!
 //! | module | what |
 //! |---|---|
