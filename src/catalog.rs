@@ -17,6 +17,7 @@ use crate::domain::torrent::{Conditions, Torrent};
 use crate::proto::id::InfoHash;
 use crate::proto::metainfo::info::Info;
 use crate::proto::metainfo::layers::PieceLayers;
+use crate::proto::wire::encryption::TorrentMark;
 use crate::store::StoreError;
 use crate::store::publications::{IndexEntry, PublicationStore, StoredMetainfo};
 
@@ -60,7 +61,7 @@ pub struct Listed {
 pub struct Catalog {
     store: Arc<dyn PublicationStore>,
     /// Written by `publish`, read by every announce and handshake; never held over an await.
-    index: Arc<RwLock<HashMap<InfoHash, Listed>>>,
+    index: Arc<RwLock<Index>>,
     torrents: Cache<PublicationId, Arc<Torrent>>,
     /// One for each publication that gave anything; entered on first use, never held over an await.
     tallies: Arc<RwLock<HashMap<PublicationId, Arc<Tally>>>>,
@@ -76,9 +77,9 @@ impl Catalog {
         store: Arc<dyn PublicationStore>,
         options: &Options,
     ) -> Result<Self, StoreError> {
-        let mut index = HashMap::new();
+        let mut index = Index::default();
         for entry in store.index().await? {
-            index.extend(lines(entry));
+            index.add(entry);
         }
         let torrents = Cache::builder()
             .max_capacity(options.cache_bytes)
@@ -116,7 +117,18 @@ impl Catalog {
         self.index
             .read()
             .unwrap_or_else(PoisonError::into_inner)
+            .by_name
             .get(info_hash)
+            .copied()
+    }
+
+    /// The name of the torrent that an encrypted handshake means by a mark. Memory only.
+    pub fn marked(&self, mark: &TorrentMark) -> Option<InfoHash> {
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_mark
+            .get(mark)
             .copied()
     }
 
@@ -150,11 +162,11 @@ impl Catalog {
     ) -> Result<(), StoreError> {
         self.store.insert(publication, metainfo).await?;
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.extend(lines(IndexEntry {
+        index.add(IndexEntry {
             id: publication.id,
             info_hashes: publication.info_hashes,
             total_length: publication.total_length,
-        }));
+        });
         Ok(())
     }
 
@@ -206,7 +218,10 @@ impl Catalog {
     pub fn len(&self) -> u64 {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         // A hybrid torrent has two lines.
-        let primary = index.iter().filter(|(hash, it)| **hash == it.primary);
+        let primary = index
+            .by_name
+            .iter()
+            .filter(|(hash, it)| **hash == it.primary);
         u64::try_from(primary.count()).unwrap_or(u64::MAX)
     }
 
@@ -247,15 +262,27 @@ impl Catalog {
     }
 }
 
-/// The lines of the resident index for one publication.
-fn lines(entry: IndexEntry) -> impl Iterator<Item = (InfoHash, Listed)> {
-    let listed = Listed {
-        id: entry.id,
-        primary: entry.info_hashes.primary(),
-        v2: entry.info_hashes.v2().map(|v2| v2.truncated()),
-        total_length: entry.total_length,
-    };
-    entry.info_hashes.wire().map(move |hash| (hash, listed))
+/// What is resident of every publication.
+#[derive(Default)]
+struct Index {
+    by_name: HashMap<InfoHash, Listed>,
+    /// The same torrents, as encrypted handshakes name them.
+    by_mark: HashMap<TorrentMark, InfoHash>,
+}
+
+impl Index {
+    fn add(&mut self, entry: IndexEntry) {
+        let listed = Listed {
+            id: entry.id,
+            primary: entry.info_hashes.primary(),
+            v2: entry.info_hashes.v2().map(|v2| v2.truncated()),
+            total_length: entry.total_length,
+        };
+        for name in entry.info_hashes.wire() {
+            self.by_name.insert(name, listed);
+            self.by_mark.insert(TorrentMark::of(&name), name);
+        }
+    }
 }
 
 /// Puts a stored torrent together, and checks that torrent and publication speak of the same files.

@@ -1,11 +1,11 @@
 //! The one port: web browsers and BitTorrent peers come in by the same door.
 //!
-//! The first byte tells them apart: a peer's handshake begins with 19, the length of its protocol's name (BEP 3), and an HTTP request with the
-//! capital letter of a method (RFC 9110). It is looked at and left in place, so each service reads its stream from the start. A connection that says
-//! nothing is closed after a deadline, and there is a bound on how many may be undecided, in all and from one address.
+//! The first bytes tell them apart: an HTTP request begins with a method in capital letters (RFC 9110), a peer's handshake with its protocol's name
+//! (BEP 3), an encrypted one with random bytes. They are looked at and left in place, so each service reads its stream from the start. A connection that
+//! does not say what it is is closed after a deadline, and there is a bound on how many may be undecided, in all and from one address.
 //!
 //! A trusted proxy may put a header of the [PROXY protocol](crate::proto::proxy) before all of it. Its beginning is that of `POST`, so
-//! these connections alone are read instead of looked at, and what was read goes to the service with the stream.
+//! these connections are read instead of looked at, and what was read goes to the service with the stream. So is what comes in dribs.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::networks::Networks;
 use crate::engine::limits::Connections;
 use crate::proto::proxy;
+use crate::proto::wire::handshake;
 
 /// Connections that the system holds ready for us to accept.
 const BACKLOG: i32 = 1024;
@@ -34,11 +35,20 @@ const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 /// Room for what a proxy says before everything else, as a rule.
 const HEADER_ROOM: usize = 256;
 
+/// Bytes that always tell what a connection speaks.
+const TELLING: usize = 20;
+
+/// Letters of the longest method of HTTP that is waited for.
+const LONGEST_METHOD: usize = 8;
+
+/// What a connection over TLS begins with: a handshake record of version 3 (RFC 8446, 5.1).
+const TLS: [u8; 2] = [22, 3];
+
 /// The bounds of the door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Seconds in which a connection must say its first byte.
+    /// Seconds in which a connection must say its first bytes, so many that they tell what it speaks.
     pub first_byte_timeout: u64,
     /// Seconds that an HTTP connection may take over the head of a request, and stay open between two.
     pub head_timeout: u64,
@@ -67,20 +77,31 @@ impl Default for Options {
 pub enum Speech {
     /// HTTP/1.
     Http,
-    /// The peer protocol of BitTorrent.
+    /// The peer protocol of BitTorrent, encrypted or not.
     Peer,
     /// Something that has no service here.
     Unknown,
 }
 
 impl Speech {
-    /// Tells by the first byte of a connection.
-    pub const fn of(first: u8) -> Self {
-        match first {
-            19 => Self::Peer,
-            b'A'..=b'Z' => Self::Http,
-            _ => Self::Unknown,
-        }
+    /// Tells by the first bytes of a connection. `None` while they may still become one or another.
+    ///
+    /// An encrypted peer begins with random bytes. One in 200,000 is taken for HTTP, and one in 65,536 for TLS: their clients try again.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+        let method = bytes.iter().take_while(|byte| byte.is_ascii_uppercase());
+        let method = method.take(LONGEST_METHOD).count();
+        let told = match bytes.get(method) {
+            _ if bytes.starts_with(&TLS) => Self::Unknown,
+            Some(b' ') if method >= 3 => Self::Http,
+            _ if method == LONGEST_METHOD => Self::Http,
+            _ if bytes.len() >= TELLING && bytes.iter().all(is_text) => Self::Unknown,
+            _ if bytes.len() >= TELLING => Self::Peer,
+            _ if TLS.starts_with(bytes) || handshake::may_begin(bytes) => return None,
+            _ if bytes.iter().all(is_text) => return None,
+            _ => Self::Peer,
+        };
+        Some(told)
     }
 }
 
@@ -245,15 +266,23 @@ pub async fn open<S: Services>(
 }
 
 impl Arrival {
-    /// Waits for the first byte. One that was not read already is left where it is.
-    async fn first_speech(&self) -> io::Result<Speech> {
-        if let Some(first) = self.received.first() {
-            return Ok(Speech::of(*first));
+    /// Waits for the first bytes. They are left where they are if they tell at once, and else read.
+    async fn first_speech(&mut self) -> io::Result<Speech> {
+        if self.received.is_empty() {
+            let mut first = [0; TELLING];
+            let count = self.stream.peek(&mut first).await?;
+            if let Some(speech) = Speech::of(&first[..count]) {
+                return Ok(speech);
+            }
         }
-        let mut first = [0];
-        match self.stream.peek(&mut first).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(Speech::of(first[0])),
+        loop {
+            if let Some(speech) = Speech::of(&self.received) {
+                return Ok(speech);
+            }
+            self.received.reserve(HEADER_ROOM);
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
 
@@ -291,20 +320,70 @@ impl Arrival {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_method_is_http_and_a_handshake_is_a_peer() {
-        for method in [
-            "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PRI",
-        ] {
-            assert_eq!(Speech::of(method.as_bytes()[0]), Speech::Http);
+    /// What the bytes tell, and that fewer of them tell the same or nothing yet.
+    fn told(bytes: &[u8]) -> Option<Speech> {
+        let told = Speech::of(bytes);
+        for cut in 0..bytes.len() {
+            let earlier = Speech::of(&bytes[..cut]);
+            assert!(earlier.is_none() || earlier == told, "cut at {cut}");
         }
-        assert_eq!(Speech::of(b"\x13BitTorrent protocol"[0]), Speech::Peer);
+        told
     }
 
     #[test]
-    fn tls_and_noise_have_no_service() {
-        for first in [0x16, 0, 0xff, b'\n', b'a'] {
-            assert_eq!(Speech::of(first), Speech::Unknown);
+    fn every_method_is_http_and_a_handshake_is_a_peer() {
+        for method in [
+            "GET",
+            "HEAD",
+            "POST",
+            "PUT",
+            "DELETE",
+            "OPTIONS",
+            "PATCH",
+            "TRACE",
+            "CONNECT",
+            "PRI",
+            "PROPFIND",
+            "BASELINE-CONTROL",
+        ] {
+            let request = format!("{method} /a HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(told(request.as_bytes()), Some(Speech::Http), "{method}");
+        }
+        assert_eq!(told(handshake::PROTOCOL), Some(Speech::Peer));
+    }
+
+    #[test]
+    fn random_bytes_are_an_encrypted_peer() {
+        for first in [0, 19, 22, b'A', b'a', 0xff] {
+            let mut bytes = [0xd7; 96];
+            bytes[0] = first;
+            assert_eq!(told(&bytes), Some(Speech::Peer), "{first}");
+        }
+    }
+
+    #[test]
+    fn tls_and_other_texts_have_no_service() {
+        let hello = [&[22, 3, 1, 2, 0][..], &[1; 40]].concat();
+        assert_eq!(told(&hello), Some(Speech::Unknown));
+        for text in [
+            "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n",
+            "get / http/1.1\r\nhost: a\r\n",
+        ] {
+            assert_eq!(told(text.as_bytes()), Some(Speech::Unknown));
+        }
+    }
+
+    #[test]
+    fn a_few_bytes_tell_nothing_yet() {
+        for bytes in [
+            &b""[..],
+            b"GE",
+            b"\x13",
+            b"\x13BitTorrent",
+            b"\x16",
+            b"hello",
+        ] {
+            assert_eq!(Speech::of(bytes), None);
         }
     }
 

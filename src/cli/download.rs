@@ -11,6 +11,9 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 use rand::RngExt;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as NotAWord;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +24,7 @@ use super::signals::stop_on_signal;
 use super::source::{self, Source};
 use crate::ambient;
 use crate::discovery::announcer::{self, Announcer, Identity};
+use crate::engine::Encryption;
 use crate::engine::leech::{self, Ending, Leech, Progress};
 use crate::offline::limits::TorrentOptions;
 use crate::proto::id::PeerId;
@@ -52,6 +56,9 @@ pub(super) struct DownloadArgs {
     /// A peer to ask besides those that the trackers name; may be repeated
     #[arg(long = "peer", value_name = "IP:PORT")]
     peers: Vec<SocketAddr>,
+    /// Whether connections with peers are encrypted: "prefer-plain" and "prefer" say what is tried first, "require" tries nothing else
+    #[arg(long, value_name = "WHEN", default_value = "prefer-plain", value_parser = encryption)]
+    encryption: Encryption,
     /// Print progress as JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -108,7 +115,10 @@ impl DownloadArgs {
     ) -> anyhow::Result<Ending> {
         let peer_id = PeerId::generate(&mut ambient::rng());
         let (tell, mut progress) = watch::channel(Progress::default());
-        let options = leech::Options::default();
+        let options = leech::Options {
+            encryption: self.encryption,
+            ..leech::Options::default()
+        };
         let opened = Leech::open(
             Arc::clone(&info),
             &self.output,
@@ -187,6 +197,10 @@ impl DownloadArgs {
         }
         Ok(())
     }
+}
+
+fn encryption(word: &str) -> Result<Encryption, NotAWord> {
+    Encryption::deserialize(word.into_deserializer())
 }
 
 /// Shows progress until something is done.

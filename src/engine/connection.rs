@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
+use super::transport::Stream;
 use crate::ambient;
 use crate::domain::session::{CloseReason, Output, Session};
 use crate::proto::geometry::Block;
@@ -169,7 +169,7 @@ impl Outbox {
 
 /// What a connection is made of.
 pub(crate) struct Connection<'a, P> {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Bytes that came behind the handshake.
     pub(crate) received: BytesMut,
     pub(crate) session: Session,
@@ -247,7 +247,7 @@ impl<P: Party> Connection<'_, P> {
                     timer.as_mut().reset(self.session.poll_timeout().into());
                 }
                 ready = self.stream.ready(interest) => {
-                    if ready?.is_readable() {
+                    if ready? {
                         self.read()?;
                     }
                 }

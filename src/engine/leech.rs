@@ -29,6 +29,7 @@ use self::calls::Calls;
 use self::progress::Meter;
 pub use self::progress::{Phase, Progress};
 use self::swarm::Swarm;
+use super::transport::Encryption;
 use super::verify::Pieces;
 use crate::ambient;
 use crate::domain::session;
@@ -48,6 +49,8 @@ pub struct Options {
     pub connections: usize,
     /// Addresses that are remembered.
     pub addresses: usize,
+    /// Whether connections with peers are encrypted.
+    pub encryption: Encryption,
     /// Seconds in which a call must be answered.
     pub connect_timeout: u64,
     /// Seconds in which a handshake must be complete.
@@ -69,6 +72,7 @@ impl Default for Options {
         Self {
             connections: 50,
             addresses: 1_000,
+            encryption: Encryption::default(),
             connect_timeout: 10,
             handshake_timeout: 10,
             idle_timeout: 180,

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `transport` | a TCP stream becomes a peer: the handshake, in and out |
+//! | `transport` | a TCP stream becomes a peer: the handshake, in and out, encrypted or not |
 //! | `connection` | one peer: the loop between its socket and its `Session` |
 //! | `limits` | how many connections there may be, in all and from one address |
 //! | `metadata` | the extension handshake, and the `info` dictionary for magnet links |
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{choker, session};
 
 pub use seed::Engine;
+pub use transport::Encryption;
 
 /// The bounds of the peer engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,10 @@ pub struct Options {
     pub connections_per_address: usize,
     /// Peers of one torrent that may request at the same time.
     pub upload_slots: usize,
+    /// Whether connections with peers are encrypted.
+    pub encryption: Encryption,
+    /// Encrypted handshakes that a network (an IPv4 address, an IPv6 /64) may begin in a minute; 0 for no bound. Each costs arithmetic.
+    pub keys_per_minute: u32,
     /// Seconds that a peer keeps its slot while others wait.
     pub slot_turn: u64,
     /// Seconds in which a handshake must be complete.
@@ -64,6 +69,8 @@ impl Default for Options {
             connections_per_address: 32,
             upload_slots: 64,
             slot_turn: 30,
+            encryption: Encryption::default(),
+            keys_per_minute: 600,
             handshake_timeout: 10,
             idle_timeout: 180,
             write_timeout: 60,

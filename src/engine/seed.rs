@@ -21,7 +21,7 @@ use super::connection::{Closed, Connection, Outbox, Party};
 use super::hashes::{HashExchange, Trees};
 use super::limits::Connections;
 use super::metadata::MetadataExchange;
-use super::transport;
+use super::transport::{Received, Reception};
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::choker::{Change, Choker, PeerKey};
@@ -31,9 +31,8 @@ use crate::domain::tally::Tally;
 use crate::domain::torrent::Torrent;
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::Block;
-use crate::proto::id::{InfoHash, PeerId};
+use crate::proto::id::PeerId;
 use crate::proto::metainfo::proof::Proof;
-use crate::proto::wire::handshake::{Handshake, Reserved};
 use crate::proto::wire::message::RawHashes;
 use crate::reader::{ReadError, Reader, read_scattered};
 use crate::store::content::ContentFile;
@@ -52,7 +51,7 @@ struct Inner {
     catalog: Catalog,
     reader: Reader,
     options: Options,
-    peer_id: PeerId,
+    reception: Reception,
     connections: Connections,
     next_peer: AtomicU64,
     /// The torrents that have peers. Locked before any torrent's own lock; never held over an await.
@@ -82,12 +81,13 @@ struct Link {
 impl Engine {
     /// An engine that serves what `catalog` lists from where `reader` reads it, under the name `peer_id`.
     pub fn new(catalog: Catalog, reader: Reader, options: Options, peer_id: PeerId) -> Self {
+        let reception = Reception::new(peer_id, &options);
         let connections = Connections::new(options.connections, options.connections_per_address);
         Self(Arc::new(Inner {
             catalog,
             reader,
             options,
-            peer_id,
+            reception,
             connections,
             next_peer: AtomicU64::new(0),
             awake: Mutex::default(),
@@ -109,8 +109,8 @@ impl Engine {
     /// Serves a peer that connected to us, until either side ends it. `received` holds the bytes that came already.
     pub async fn serve(
         &self,
-        mut stream: TcpStream,
-        mut received: BytesMut,
+        stream: TcpStream,
+        received: BytesMut,
         source: SocketAddr,
         shutdown: &CancellationToken,
     ) {
@@ -118,11 +118,14 @@ impl Engine {
             tracing::debug!(%source, "no place for another peer");
             return;
         };
-        let deadline = Duration::from_secs(self.0.options.handshake_timeout);
-        let find = |wanted: &_, theirs| self.0.answer_to(wanted, theirs);
-        let answered =
-            transport::answer(&mut stream, &mut received, self.0.peer_id, deadline, find).await;
-        let (handshake, publication) = match answered {
+        let reception = &self.0.reception;
+        let answered = reception.answer(stream, received, source.ip(), &self.0.catalog);
+        let Received {
+            stream,
+            rest: received,
+            handshake,
+            publication,
+        } = match answered.await {
             Ok(answered) => answered,
             Err(error) => return tracing::debug!(%source, %error, "no handshake"),
         };
@@ -131,8 +134,6 @@ impl Engine {
             Ok(None) => return,
             Err(error) => return tracing::error!(%publication, %error, "torrent cannot be served"),
         };
-        let _ = stream.set_nodelay(true);
-
         let geometry = torrent.info.geometry;
         let now = ambient::now();
         let mut session = Session::new(
@@ -169,20 +170,6 @@ impl Engine {
 }
 
 impl Inner {
-    /// The publication that a handshake asks for, and the handshake to answer with.
-    fn answer_to(&self, wanted: &InfoHash, theirs: Reserved) -> Option<(PublicationId, Handshake)> {
-        let listed = self.catalog.listed(wanted)?;
-        let mut answer = Handshake::ours(*wanted, self.peer_id);
-        if let Some(v2) = listed.v2 {
-            answer.reserved = answer.reserved.with_v2();
-            // BEP 52, "upgrade path": whoever speaks v2 is answered with the v2 name of a hybrid.
-            if theirs.has_v2() {
-                answer.info_hash = v2;
-            }
-        }
-        Some((listed.id, answer))
-    }
-
     fn choke_round(&self, now: Instant) {
         let awake: Vec<Arc<Awake>> = {
             let awake = self.awake.lock().unwrap_or_else(PoisonError::into_inner);

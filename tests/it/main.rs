@@ -19,6 +19,7 @@ mod create_command;
 mod download;
 mod download_command;
 mod edit_command;
+mod encryption;
 mod magnet_command;
 mod peer;
 mod proxies;

@@ -4,8 +4,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use bytes::BytesMut;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use socket2::{Domain, Socket, Type};
 use sower::proto::id::{InfoHash, PeerId};
+use sower::proto::wire::encryption::{Calling, Keystreams, Methods};
 use sower::proto::wire::handshake::{self, Handshake, Reserved};
 use sower::proto::wire::message::{self, Limits, Message, RawBlock};
 
@@ -14,6 +17,7 @@ use crate::support::PATIENCE;
 pub(crate) struct ScriptedPeer {
     stream: TcpStream,
     received: BytesMut,
+    keystreams: Option<Keystreams>,
 }
 
 impl ScriptedPeer {
@@ -48,7 +52,45 @@ impl ScriptedPeer {
         Self {
             stream,
             received: BytesMut::new(),
+            keystreams: None,
         }
+    }
+
+    /// Connects and shakes hands encrypted, taking `methods`. The bytes go out `count` at a time, and the handshake with the first payload.
+    pub(crate) fn greet_encrypted(
+        address: &str,
+        info_hash: InfoHash,
+        methods: Methods,
+        count: usize,
+    ) -> Self {
+        let mut peer = Self::connect(address);
+        let payload = handshake_of(info_hash, Reserved::OURS).encode().to_vec();
+        let mut out = Vec::new();
+        let mut calling = Calling::new(
+            info_hash,
+            methods,
+            payload,
+            &mut out,
+            &mut StdRng::seed_from_u64(1),
+        );
+        let agreement = loop {
+            out.chunks(count).for_each(|bytes| peer.say(bytes));
+            out.clear();
+            assert!(peer.receive(), "the connection stays open");
+            if let Some(agreement) = calling.advance(&mut peer.received, &mut out).unwrap() {
+                break agreement;
+            }
+        };
+        peer.keystreams = agreement.keystreams;
+        let theirs = peer.exactly(handshake::LENGTH);
+        let theirs = theirs.first_chunk().and_then(Handshake::decode);
+        assert_eq!(theirs.expect("a handshake").info_hash, info_hash);
+        peer
+    }
+
+    /// Whether everything on the connection is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.keystreams.is_some()
     }
 
     fn shake_hands(self, info_hash: InfoHash, reserved: Reserved) -> Self {
@@ -59,12 +101,7 @@ impl ScriptedPeer {
 
     /// Shakes hands, and gives what the server said.
     pub(crate) fn greeted(mut self, info_hash: InfoHash, reserved: Reserved) -> (Self, Handshake) {
-        let ours = Handshake {
-            reserved,
-            info_hash,
-            peer_id: PeerId::from(*b"-XX0001-scriptedpeer"),
-        };
-        self.say(&ours.encode());
+        self.say(&handshake_of(info_hash, reserved).encode());
         let mut theirs = [0; handshake::LENGTH];
         self.stream.read_exact(&mut theirs).unwrap();
         let theirs = Handshake::decode(&theirs).expect("a handshake");
@@ -73,7 +110,37 @@ impl ScriptedPeer {
     }
 
     pub(crate) fn say(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        let mut bytes = bytes.to_vec();
+        if let Some(keystreams) = &mut self.keystreams {
+            keystreams.outgoing.apply(&mut bytes);
+        }
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    /// The next bytes as they come, so many of them.
+    pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count {
+            assert!(self.receive(), "the connection stays open");
+        }
+        self.received.split_to(count).to_vec()
+    }
+
+    /// Waits for more bytes; `false` when the connection has been closed.
+    fn receive(&mut self) -> bool {
+        let mut bytes = [0; 64 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => return false,
+            Ok(count) => {
+                let bytes = &mut bytes[..count];
+                if let Some(keystreams) = &mut self.keystreams {
+                    keystreams.incoming.apply(bytes);
+                }
+                self.received.extend_from_slice(bytes);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return false,
+            Err(error) => panic!("nothing came for {PATIENCE:?}: {error}"),
+        }
+        true
     }
 
     pub(crate) fn send(&mut self, message: &Message) {
@@ -100,12 +167,8 @@ impl ScriptedPeer {
                 }
                 continue;
             }
-            let mut bytes = [0; 64 * 1024];
-            match self.stream.read(&mut bytes) {
-                Ok(0) => return None,
-                Ok(count) => self.received.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("nothing came for {PATIENCE:?}: {error}"),
+            if !self.receive() {
+                return None;
             }
         }
     }
@@ -140,7 +203,17 @@ impl ScriptedPeer {
 
     /// Whether the server closes the connection, whatever it says before.
     pub(crate) fn is_closed(&mut self) -> bool {
-        while self.next().is_some() {}
+        while self.receive() {
+            self.received.clear();
+        }
         true
+    }
+}
+
+fn handshake_of(info_hash: InfoHash, reserved: Reserved) -> Handshake {
+    Handshake {
+        reserved,
+        info_hash,
+        peer_id: PeerId::from(*b"-XX0001-scriptedpeer"),
     }
 }

@@ -4,10 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::swarm::{Link, Swarm};
@@ -18,12 +16,11 @@ use crate::domain::picker::Collected;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::session::{Output, Session};
 use crate::engine::connection::{Closed, Connection, Outbox, Party};
-use crate::engine::transport::{self, HandshakeError};
+use crate::engine::transport::HandshakeError;
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::Block;
 use crate::proto::metainfo::proof::Proof;
 use crate::proto::wire::extension::{EXTENSION_HANDSHAKE, ExtensionHandshake};
-use crate::proto::wire::handshake::Handshake;
 use crate::proto::wire::message::RawHashes;
 
 /// Bytes to make room for when reading from a peer: some blocks at once.
@@ -40,9 +37,10 @@ pub(super) async fn call(
     to_check: mpsc::Sender<Collected>,
     hang_up: &CancellationToken,
 ) -> Outcome {
+    let caller = swarm.caller();
     let greeted = tokio::select! {
         () = hang_up.cancelled() => return Outcome::Useless,
-        greeted = greet(&swarm, address) => greeted,
+        greeted = caller.call(address) => greeted,
     };
     let (stream, received, handshake) = match greeted {
         Ok(greeted) => greeted,
@@ -82,29 +80,6 @@ pub(super) async fn call(
         _ if peer.has_given => Outcome::Useful,
         _ => Outcome::Useless,
     }
-}
-
-async fn greet(
-    swarm: &Swarm,
-    address: SocketAddr,
-) -> Result<(TcpStream, BytesMut, Handshake), HandshakeError> {
-    let deadline = Duration::from_secs(swarm.options.connect_timeout);
-    let mut stream = timeout(deadline, TcpStream::connect(address))
-        .await
-        .map_err(|_| HandshakeError::Timeout)??;
-    let _ = stream.set_nodelay(true);
-    let mut received = BytesMut::new();
-    let deadline = Duration::from_secs(swarm.options.handshake_timeout);
-    let info_hash = swarm.info.hashes.primary();
-    let theirs = transport::greet(
-        &mut stream,
-        &mut received,
-        info_hash,
-        swarm.peer_id,
-        deadline,
-    )
-    .await?;
-    Ok((stream, received, theirs))
 }
 
 /// Tells the peer what we speak (BEP 10): nothing beyond the handshake itself.

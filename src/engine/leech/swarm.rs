@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{LeechError, Options, Phase, Progress};
 use crate::domain::choker::PeerKey;
 use crate::domain::picker::{Collected, Picker};
+use crate::engine::transport::Caller;
 use crate::engine::verify::Pieces;
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::{Block, PieceIndex};
@@ -80,6 +82,17 @@ impl Swarm {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How this download's peers are called.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            info_hash: self.info.hashes.primary(),
+            peer_id: self.peer_id,
+            encryption: self.options.encryption,
+            connect_timeout: Duration::from_secs(self.options.connect_timeout),
+            handshake_timeout: Duration::from_secs(self.options.handshake_timeout),
+        }
     }
 
     pub(super) fn max_pieces(&self) -> usize {

@@ -175,7 +175,7 @@ impl Answering {
             self.stage = match stage {
                 Stage::Key => {
                     let Some(theirs) = take::<KEY_LENGTH>(received) else {
-                        return self.wait(stage);
+                        return Ok(self.wait(stage));
                     };
                     let secret = self.ours.agree(&theirs).ok_or(EncryptionError::WeakKey)?;
                     out.extend(self.ours.public());
@@ -184,14 +184,14 @@ impl Answering {
                 }
                 Stage::Start(secret) => {
                     if !skip_pad(received, &secret.start())? {
-                        return self.wait(Stage::Start(secret));
+                        return Ok(self.wait(Stage::Start(secret)));
                     }
                     received.advance(HASH_LENGTH);
                     Stage::Mark(secret)
                 }
                 Stage::Mark(secret) => {
                     let Some(masked) = take::<HASH_LENGTH>(received) else {
-                        return self.wait(Stage::Mark(secret));
+                        return Ok(self.wait(Stage::Mark(secret)));
                     };
                     let mark = TorrentMark(secret.mask(masked));
                     let torrent = find(&mark).ok_or(EncryptionError::UnknownTorrent)?;
@@ -203,7 +203,7 @@ impl Answering {
                 }
                 Stage::Head(torrent, mut keystreams) => {
                     let Some(mut head) = take::<HEAD_LENGTH>(received) else {
-                        return self.wait(Stage::Head(torrent, keystreams));
+                        return Ok(self.wait(Stage::Head(torrent, keystreams)));
                     };
                     keystreams.incoming.apply(&mut head);
                     let (provided, pad_length) = read_head(&head)?;
@@ -215,7 +215,7 @@ impl Answering {
                     // Behind the pad stands the length of the first payload.
                     let whole = length.saturating_add(2);
                     let Some(mut pad) = take_front(received, whole) else {
-                        return self.wait(Stage::Pad(torrent, keystreams, method, length));
+                        return Ok(self.wait(Stage::Pad(torrent, keystreams, method, length)));
                     };
                     keystreams.incoming.apply(&mut pad);
                     pad.advance(length);
@@ -227,7 +227,7 @@ impl Answering {
                 }
                 Stage::Payload(torrent, mut keystreams, method, length) => {
                     let Some((payload, rest)) = received.split_at_mut_checked(length) else {
-                        return self.wait(Stage::Payload(torrent, keystreams, method, length));
+                        return Ok(self.wait(Stage::Payload(torrent, keystreams, method, length)));
                     };
                     // The first payload is encrypted whatever the method; what follows it is only with RC4.
                     keystreams.incoming.apply(payload);
@@ -244,9 +244,9 @@ impl Answering {
     }
 
     /// More must come.
-    fn wait(&mut self, stage: AnswerStage) -> Result<Option<Agreement>, EncryptionError> {
+    fn wait(&mut self, stage: AnswerStage) -> Option<Agreement> {
         self.stage = stage;
-        Ok(None)
+        None
     }
 }
 
@@ -308,20 +308,20 @@ impl Calling {
             self.stage = match stage {
                 Stage::Key => {
                     let Some(theirs) = take::<KEY_LENGTH>(received) else {
-                        return self.wait(stage);
+                        return Ok(self.wait(stage));
                     };
                     let secret = self.ours.agree(&theirs).ok_or(EncryptionError::WeakKey)?;
                     self.prove(&secret, out)
                 }
                 Stage::Verification(keystreams, encrypted) => {
                     if !skip_pad(received, &encrypted)? {
-                        return self.wait(Stage::Verification(keystreams, encrypted));
+                        return Ok(self.wait(Stage::Verification(keystreams, encrypted)));
                     }
                     Stage::Head(keystreams)
                 }
                 Stage::Head(mut keystreams) => {
                     let Some(mut head) = take::<HEAD_LENGTH>(received) else {
-                        return self.wait(Stage::Head(keystreams));
+                        return Ok(self.wait(Stage::Head(keystreams)));
                     };
                     keystreams.incoming.apply(&mut head);
                     let (selected, pad_length) = read_head(&head)?;
@@ -335,7 +335,7 @@ impl Calling {
                 }
                 Stage::Pad(mut keystreams, method, length) => {
                     let Some(mut pad) = take_front(received, length) else {
-                        return self.wait(Stage::Pad(keystreams, method, length));
+                        return Ok(self.wait(Stage::Pad(keystreams, method, length)));
                     };
                     keystreams.incoming.apply(&mut pad);
                     if method == Method::Rc4 {
@@ -368,9 +368,9 @@ impl Calling {
     }
 
     /// More must come.
-    fn wait(&mut self, stage: CallStage) -> Result<Option<Agreement>, EncryptionError> {
+    fn wait(&mut self, stage: CallStage) -> Option<Agreement> {
         self.stage = stage;
-        Ok(None)
+        None
     }
 }
 

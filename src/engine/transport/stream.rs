@@ -1,0 +1,131 @@
+//! What carries a peer's bytes: a TCP connection, encrypted or not.
+//!
+//! It is asked like a socket that does not block. A plain one costs one comparison for each call; an encrypted one decrypts what it reads where it lies, and
+//! encrypts what it writes into a buffer of its own.
+
+use std::io;
+
+use bytes::BytesMut;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::proto::wire::encryption::{Keystream, Keystreams};
+
+/// Bytes that are encrypted ahead of the socket, at most.
+const ENCRYPTED_AHEAD: usize = 64 * 1024;
+
+/// A peer's connection.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    tcp: TcpStream,
+    encryption: Option<Box<Encryption>>,
+}
+
+#[derive(Debug)]
+struct Encryption {
+    incoming: Keystream,
+    outgoing: Outgoing,
+}
+
+/// The bytes that are offered next, as far as they are encrypted already: the socket took only those before them.
+#[derive(Debug)]
+struct Outgoing {
+    keystream: Keystream,
+    encrypted: Vec<u8>,
+    sent: usize,
+}
+
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Self {
+        let _ = tcp.set_nodelay(true);
+        Self {
+            tcp,
+            encryption: None,
+        }
+    }
+}
+
+impl Stream {
+    /// Goes on encrypted.
+    pub(super) fn encrypt(&mut self, keystreams: Keystreams) {
+        self.encryption = Some(Box::new(Encryption {
+            incoming: keystreams.incoming,
+            outgoing: Outgoing {
+                keystream: keystreams.outgoing,
+                encrypted: Vec::new(),
+                sent: 0,
+            },
+        }));
+    }
+
+    /// Waits until it may be read or written, as `interest` says; says whether it may be read. Cancel-safe.
+    pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<bool> {
+        Ok(self.tcp.ready(interest).await?.is_readable())
+    }
+
+    /// Writes as much as goes without waiting, and says how much that was. What was not taken must be offered again before anything else.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.encryption {
+            None => self.tcp.try_write(bytes),
+            Some(encryption) => encryption.outgoing.try_write(&self.tcp, bytes),
+        }
+    }
+
+    /// Reads as much as is there, up to the room in `buffer`; nothing at the end of the stream.
+    pub(crate) fn try_read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let before = buffer.len();
+        let count = self.tcp.try_read_buf(buffer)?;
+        if let Some(encryption) = &mut self.encryption {
+            encryption.incoming.apply(&mut buffer[before..]);
+        }
+        Ok(count)
+    }
+
+    /// Waits for more bytes.
+    pub(super) async fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<()> {
+        loop {
+            self.ready(Interest::READABLE).await?;
+            buffer.reserve(1);
+            match self.try_read_buf(buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes everything.
+    pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready(Interest::WRITABLE).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Outgoing {
+    fn try_write(&mut self, tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        if self.sent == self.encrypted.len() {
+            let next = &bytes[..bytes.len().min(ENCRYPTED_AHEAD)];
+            self.encrypted.clear();
+            self.encrypted.extend_from_slice(next);
+            self.keystream.apply(&mut self.encrypted);
+            self.sent = 0;
+        }
+        let written = tcp.try_write(&self.encrypted[self.sent..])?;
+        self.sent += written;
+        if self.sent == self.encrypted.len() && written == bytes.len() {
+            // Idle peers shall cost little.
+            self.encrypted = Vec::new();
+            self.sent = 0;
+        }
+        Ok(written)
+    }
+}
