@@ -3,8 +3,10 @@
 import re
 
 import doors
+import encryption
 from cases import CLIENTS, FORMATS, ClientCase, Way
 from doors import DoorCase
+from encryption import EncryptedCase, EncryptedSeedCase
 from publication import SIZES
 from reading import SECTION
 from reverse import ReverseCase
@@ -78,6 +80,11 @@ def page(results):
         told = [cell(by_case[DoorCase(client, door)], notes) for door in doors.DOORS]
         rows.append([client.name, client.version(), *told])
     parts.append(table(["client", "version", *doors.DOORS], rows))
+    parts.append(encryption.SECTION)
+    encrypted = [result for result in results if isinstance(result.case, (EncryptedCase, EncryptedSeedCase))]
+    encrypted.sort(key=lambda result: (isinstance(result.case, EncryptedSeedCase), str(result.case).lower()))
+    rows = [[it.case.client.name, it.case.client.version(), it.case.client.what, cell(it, notes)] for it in encrypted]
+    parts.append(table(["client", "version", "how", "seconds"], rows))
     parts += ["## Notes", str(notes), SECTION]
     return "\n\n".join(parts) + "\n"
 

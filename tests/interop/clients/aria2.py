@@ -6,6 +6,7 @@ from . import PEER_PORT, Client
 class Aria2(Client):
     name = "aria2"
     program = "aria2c"
+    options = ()
 
     def start(self):
         self.run(
@@ -24,6 +25,7 @@ class Aria2(Client):
             "--summary-interval=0",
             "--seed-time=0",
             "--bt-stop-timeout=60",
+            *self.options,
             self.job.source,
         )
 

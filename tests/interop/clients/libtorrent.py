@@ -18,6 +18,7 @@ def command(*arguments):
 
 class Libtorrent(Client):
     name = "libtorrent"
+    settings = ()
 
     @classmethod
     def version(cls):
@@ -27,7 +28,7 @@ class Libtorrent(Client):
         return printed.stdout.strip() or None
 
     def start(self):
-        self.run(*command("get", self.job.source, self.job.folder, f"{self.job.host.address}:{PEER_PORT}"))
+        self.run(*command("get", self.job.source, self.job.folder, f"{self.job.host.address}:{PEER_PORT}", *self.settings))
 
     def is_done(self):
         return self.has_exited()
@@ -37,7 +38,7 @@ class LibtorrentSeed(Libtorrent):
     """Seeds the files in the job's folder; done means ready."""
 
     def start(self):
-        self.run(*command("seed", self.job.source, self.job.folder, f"{self.job.host.address}:{PEER_PORT}"))
+        self.run(*command("seed", self.job.source, self.job.folder, f"{self.job.host.address}:{PEER_PORT}", *self.settings))
 
     def is_done(self):
         self.still_runs()

@@ -2,8 +2,8 @@
 
 libtorrent_peer.py version
 libtorrent_peer.py create FOLDER TRACKER v1|hybrid OUT.torrent    prints the v1 info-hash
-libtorrent_peer.py get TORRENT_URL|MAGNET DIR ADDRESS:PORT        exits when everything is there
-libtorrent_peer.py seed FILE.torrent DIR ADDRESS:PORT             prints `seeding`, then runs until it is ended
+libtorrent_peer.py get TORRENT_URL|MAGNET DIR ADDRESS:PORT [SETTING=NUMBER…]    exits when everything is there
+libtorrent_peer.py seed FILE.torrent DIR ADDRESS:PORT [SETTING=NUMBER…]         prints `seeding`, then runs until it is ended
 """
 
 import os
@@ -32,7 +32,8 @@ def create(folder, tracker, form, out):
     print(libtorrent.torrent_info(out).info_hashes().v1)
 
 
-def session(address):
+def session(address, settings):
+    chosen = (setting.split("=") for setting in settings)
     return libtorrent.session(
         {
             "listen_interfaces": address,
@@ -41,6 +42,7 @@ def session(address):
             "enable_upnp": False,
             "enable_natpmp": False,
             "alert_mask": libtorrent.alert.category_t.all_categories,
+            **{name: int(value) for name, value in chosen},
         }
     )
 
@@ -62,15 +64,15 @@ def parameters(source):
         return libtorrent.load_torrent_buffer(answer.read())
 
 
-def get(source, folder, address):
-    peer = session(address)
+def get(source, folder, address, *settings):
+    peer = session(address, settings)
     wanted = parameters(source)
     wanted.save_path = folder
     run_until(peer, peer.add_torrent(wanted), lambda status: status.is_seeding)
 
 
-def seed(path, folder, address):
-    peer = session(address)
+def seed(path, folder, address, *settings):
+    peer = session(address, settings)
     offered = libtorrent.load_torrent_file(path)
     offered.save_path = folder
     torrent = peer.add_torrent(offered)

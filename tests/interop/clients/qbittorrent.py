@@ -26,12 +26,13 @@ COMPLETE = {"uploading", "stalledUP", "queuedUP", "pausedUP", "forcedUP"}
 class QBittorrent(Client):
     name = "qBittorrent"
     program = "qbittorrent-nox"
+    settings = ""
 
     def start(self):
         self.is_added = False
         configuration = self.job.state / "qBittorrent/config"
         configuration.mkdir(parents=True)
-        (configuration / "qBittorrent.conf").write_text(SETTINGS)
+        (configuration / "qBittorrent.conf").write_text(SETTINGS + self.settings)
         self.run("qbittorrent-nox", f"--profile={self.job.state}", f"--webui-port={CONTROL_PORT}")
 
     def is_done(self):

@@ -25,6 +25,7 @@ class Rtorrent(Client):
     name = "rTorrent"
     program = "rtorrent"
     leaves = "*.meta"
+    settings = ""
 
     @classmethod
     def version(cls):
@@ -34,9 +35,9 @@ class Rtorrent(Client):
         state = self.job.state
         (state / "session").mkdir()
         settings = state / "settings"
-        settings.write_text(
-            SETTINGS.format(state=state, folder=self.job.folder, address=self.job.host.address, port=PEER_PORT)
-        )
+        address = self.job.host.address
+        chosen = SETTINGS.format(state=state, folder=self.job.folder, address=address, port=PEER_PORT)
+        settings.write_text(chosen + self.settings)
         self.run("rtorrent", "-n", "-o", f"import={settings}", self.job.source)
 
     def is_done(self):

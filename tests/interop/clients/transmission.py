@@ -35,12 +35,13 @@ class Transmission(Client):
     name = "Transmission"
     program = "transmission-daemon"
     makes_empty_files = False
+    settings = {}
 
     def start(self):
         self.is_added = False
         configuration = self.job.state / "configuration"
         configuration.mkdir()
-        chosen = settings(self.job.folder, self.job.host.address)
+        chosen = settings(self.job.folder, self.job.host.address) | self.settings
         (configuration / "settings.json").write_text(json.dumps(chosen))
         self.run("transmission-daemon", "--foreground", "--log-debug", "--config-dir", configuration)
 
