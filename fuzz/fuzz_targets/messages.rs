@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use sower::proto::wire::extension::{ExtensionHandshake, MetadataMessage};
 use sower::proto::wire::message::{Limits, Message, MessageError, decode};
+use sower::proto::wire::peer_exchange::PeerExchange;
 
 fn drain(
     buffer: &mut BytesMut,
@@ -22,6 +23,9 @@ fn check_extended(payload: &[u8]) {
     if let Some(handshake) = ExtensionHandshake::decode(payload) {
         let again = ExtensionHandshake::decode(&handshake.encode());
         assert_eq!(again, Some(handshake));
+    }
+    if let Some(message) = PeerExchange::decode(payload) {
+        assert_eq!(PeerExchange::decode(&message.encode()), Some(message));
     }
     if let Some(message) = MetadataMessage::decode(payload) {
         assert_eq!(MetadataMessage::decode(&message.encode()), Some(message));

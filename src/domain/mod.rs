@@ -7,6 +7,7 @@ pub mod account;
 pub mod addresses;
 pub mod choker;
 pub mod history;
+pub mod introductions;
 pub mod networks;
 pub mod passkey;
 pub mod picker;

@@ -297,7 +297,7 @@ fn role(request: &AnnounceRequest) -> Role {
 }
 
 /// Whether an address means the same peer everywhere, as far as its looks tell.
-fn is_public(ip: IpAddr) -> bool {
+pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !(ip.is_private() || ip.is_loopback() || ip.is_link_local()),
         IpAddr::V6(ip) => !(ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local()),

@@ -1,13 +1,10 @@
-//! The extension handshake and the `info` dictionary for those who came by magnet link (BEP 9, BEP 10).
+//! The `info` dictionary for those who came by magnet link (BEP 9, BEP 10).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::session::Session;
 use crate::domain::torrent::Torrent;
-use crate::proto::wire::extension::{
-    EXTENSION_HANDSHAKE, ExtensionHandshake, METADATA_PIECE_LENGTH, MetadataMessage,
-};
+use crate::proto::wire::extension::{ExtensionHandshake, METADATA_PIECE_LENGTH, MetadataMessage};
 
 /// The number that we give `ut_metadata` in our extension handshake: peers send it to us under this id.
 const OUR_METADATA_ID: u8 = 1;
@@ -15,10 +12,9 @@ const OUR_METADATA_ID: u8 = 1;
 /// How many times over a peer may fetch the whole dictionary on one connection. An honest one does it once.
 const FETCHES: u64 = 4;
 
-/// One peer's exchange of extension messages.
+/// What one peer is given of the dictionary.
 pub(crate) struct MetadataExchange {
     torrent: Arc<Torrent>,
-    max_requests: usize,
     /// The number under which the peer takes `ut_metadata` messages, once it has told us.
     peer_metadata_id: Option<u8>,
     /// Bytes of the dictionary that the peer may still fetch.
@@ -26,43 +22,36 @@ pub(crate) struct MetadataExchange {
 }
 
 impl MetadataExchange {
-    pub(crate) fn new(torrent: Arc<Torrent>, max_requests: usize) -> Self {
+    pub(crate) fn new(torrent: Arc<Torrent>) -> Self {
         let budget = (torrent.info.raw.len() as u64).saturating_mul(FETCHES);
         Self {
             torrent,
-            max_requests,
             peer_metadata_id: None,
             budget,
         }
     }
 
-    /// Tells the peer what we speak, right after the handshake (BEP 10).
-    pub(crate) fn introduce(&self, session: &mut Session, peer: IpAddr) {
-        let ours = ExtensionHandshake {
+    /// What our extension handshake says of it.
+    pub(crate) fn offer(&self) -> ExtensionHandshake {
+        ExtensionHandshake {
             metadata_id: Some(OUR_METADATA_ID),
             metadata_size: Some(self.torrent.info.raw.len() as u64),
-            client: Some(concat!("Sower ", env!("CARGO_PKG_VERSION")).to_owned()),
-            max_requests: Some(self.max_requests as u64),
-            your_ip: Some(peer.to_canonical()),
-            is_upload_only: true,
-        };
-        session.extend(EXTENSION_HANDSHAKE, ours.encode());
+            ..ExtensionHandshake::default()
+        }
     }
 
-    /// Answers an extension message. What cannot be read is passed over: the protocol is there to be extended.
+    /// Notes what the peer says of itself. BEP 10: a later handshake changes what it names; 0 switches an extension off.
+    pub(crate) fn note(&mut self, theirs: &ExtensionHandshake) {
+        self.peer_metadata_id = theirs
+            .metadata_id
+            .or(self.peer_metadata_id)
+            .filter(|id| *id != 0);
+    }
+
+    /// Answers a message other than the handshake. What cannot be read is passed over: the protocol is there to be extended.
     pub(crate) fn handle(&mut self, id: u8, payload: &[u8], session: &mut Session) {
-        match id {
-            EXTENSION_HANDSHAKE => {
-                if let Some(theirs) = ExtensionHandshake::decode(payload) {
-                    // BEP 10: a later handshake changes what it names; 0 switches an extension off.
-                    self.peer_metadata_id = theirs
-                        .metadata_id
-                        .or(self.peer_metadata_id)
-                        .filter(|id| *id != 0);
-                }
-            }
-            OUR_METADATA_ID => self.answer(payload, session),
-            _ => {}
+        if id == OUR_METADATA_ID {
+            self.answer(payload, session);
         }
     }
 

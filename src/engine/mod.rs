@@ -1,11 +1,11 @@
-//! The peer engine: published torrents to peers, and torrents from peers (BEP 3, 6, 9, 10, 52).
+//! The peer engine: published torrents to peers, and torrents from peers (BEP 3, 6, 9, 10, 11, 52).
 //!
 //! | module | what |
 //! |---|---|
 //! | `transport` | a TCP stream becomes a peer: the handshake, in and out, encrypted or not |
 //! | `connection` | one peer: the loop between its socket and its `Session` |
 //! | `limits` | how many connections there may be, in all and from one address |
-//! | `metadata` | the extension handshake, and the `info` dictionary for magnet links |
+//! | `metadata` | the `info` dictionary for magnet links |
 //! | `hashes` | merkle hashes and their proofs, for those who have a v2 torrent's roots |
 //! | `leech` | one download: peers, picker, progress |
 //! | `verify` | pieces held against their hashes, on their way to the disk and back |
@@ -56,6 +56,8 @@ pub struct Options {
     pub write_timeout: u64,
     /// Requests that a peer may have waiting.
     pub max_requests: usize,
+    /// Whether peers of one torrent are introduced to each other (BEP 11).
+    pub exchange_peers: bool,
     /// Bytes that are read ahead and not yet sent, for each peer, at most.
     pub send_buffer: usize,
 }
@@ -75,6 +77,7 @@ impl Default for Options {
             idle_timeout: 180,
             write_timeout: 60,
             max_requests: 500,
+            exchange_peers: true,
             send_buffer: 256 * 1024,
         }
     }

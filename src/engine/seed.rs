@@ -3,9 +3,10 @@
 //! A torrent wakes with its first peer and is forgotten after its last: an idle one costs a line in the catalogue's index and
 //! nothing here. Choke decisions are made once a round for each torrent, not for each block.
 
+mod peer;
+
 use std::collections::HashMap;
-use std::io::IoSliceMut;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,26 +17,23 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::peer::Seeding;
 use super::Options;
-use super::connection::{Closed, Connection, Outbox, Party};
-use super::hashes::{HashExchange, Trees};
+use super::connection::Connection;
+use super::hashes::Trees;
 use super::limits::Connections;
-use super::metadata::MetadataExchange;
 use super::transport::{Received, Reception};
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::choker::{Change, Choker, PeerKey};
+use crate::domain::introductions::Introductions;
 use crate::domain::publication::PublicationId;
-use crate::domain::session::{Output, Session};
+use crate::domain::session::Session;
 use crate::domain::tally::Tally;
 use crate::domain::torrent::Torrent;
 use crate::proto::bitfield::Bitfield;
-use crate::proto::geometry::Block;
 use crate::proto::id::PeerId;
-use crate::proto::metainfo::proof::Proof;
-use crate::proto::wire::message::RawHashes;
-use crate::reader::{ReadError, Reader, read_scattered};
-use crate::store::content::ContentFile;
+use crate::reader::Reader;
 
 /// How often choke decisions are made (BEP 3: every ten seconds).
 const ROUND: Duration = Duration::from_secs(10);
@@ -68,10 +66,11 @@ struct Awake {
 
 struct Peers {
     choker: Choker,
+    introductions: Introductions,
     links: HashMap<PeerKey, Arc<Link>>,
 }
 
-/// What a choke round leaves for a peer's task: the choker writes it, the task reads it.
+/// What a round leaves for a peer's task: the choker writes it, the task reads it.
 #[derive(Default)]
 struct Link {
     is_unchoked: AtomicBool,
@@ -143,11 +142,10 @@ impl Engine {
             self.0.options.session(),
             now,
         );
-        let metadata = MetadataExchange::new(Arc::clone(&torrent), self.0.options.max_requests);
+        let mut peer = Seeding::join(&self.0, torrent, source.ip());
         if handshake.reserved.has_extension_protocol() {
-            metadata.introduce(&mut session, source.ip());
+            peer.introduce(&mut session, source.ip());
         }
-        let mut peer = Seeding::join(&self.0, torrent, metadata);
         let connection = Connection {
             stream,
             received,
@@ -179,6 +177,53 @@ impl Inner {
             let mut peers = torrent.lock_peers();
             let changes = peers.choker.round(now, &mut ambient::rng());
             peers.apply(&changes);
+            for peer in peers.introductions.due(now) {
+                peers.wake(peer);
+            }
+        }
+    }
+
+    /// Adds a peer to those of its torrent, which wakes with the first one.
+    fn join(
+        &self,
+        torrent: &Arc<Torrent>,
+        peer: PeerKey,
+        source: IpAddr,
+    ) -> (Arc<Awake>, Arc<Link>) {
+        let mut all = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
+        let awake = all.entry(torrent.publication).or_insert_with(|| {
+            tracing::debug!(publication = %torrent.publication, "torrent wakes");
+            Arc::new(Awake {
+                torrent: Arc::clone(torrent),
+                tally: self.catalog.tally(torrent.publication),
+                trees: Trees::default(),
+                peers: Mutex::new(Peers {
+                    choker: Choker::new(self.options.choker()),
+                    introductions: Introductions::default(),
+                    links: HashMap::new(),
+                }),
+            })
+        });
+        let link = Arc::new(Link::default());
+        let mut peers = awake.lock_peers();
+        peers.choker.add(peer);
+        peers.introductions.add(peer, source);
+        peers.links.insert(peer, Arc::clone(&link));
+        drop(peers);
+        (Arc::clone(awake), link)
+    }
+
+    /// Takes a peer from those of its torrent, which falls asleep after the last one.
+    fn leave(&self, awake: &Awake, peer: PeerKey) {
+        let mut all = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peers = awake.lock_peers();
+        peers.links.remove(&peer);
+        peers.introductions.remove(peer);
+        let change = peers.choker.remove(peer, ambient::now());
+        peers.apply(change.as_slice());
+        if peers.choker.is_empty() {
+            tracing::debug!(publication = %awake.torrent.publication, "torrent falls asleep");
+            all.remove(&awake.torrent.publication);
         }
     }
 }
@@ -199,208 +244,10 @@ impl Peers {
             }
         }
     }
-}
 
-/// The seed's side of one connection. Joins its torrent's peers when made, leaves them when dropped.
-struct Seeding<'a> {
-    engine: &'a Inner,
-    awake: Arc<Awake>,
-    key: PeerKey,
-    link: Arc<Link>,
-    metadata: MetadataExchange,
-    hashes: HashExchange,
-    /// The file that was read last, by its place in the torrent: most batches go on where the last one ended.
-    open: Option<(usize, Arc<dyn ContentFile>)>,
-}
-
-impl<'a> Seeding<'a> {
-    fn join(engine: &'a Inner, torrent: Arc<Torrent>, metadata: MetadataExchange) -> Self {
-        let key = PeerKey(engine.next_peer.fetch_add(1, Relaxed));
-        let link = Arc::new(Link::default());
-        let mut all = engine.awake.lock().unwrap_or_else(PoisonError::into_inner);
-        let awake = Arc::clone(all.entry(torrent.publication).or_insert_with(|| {
-            tracing::debug!(publication = %torrent.publication, "torrent wakes");
-            let tally = engine.catalog.tally(torrent.publication);
-            let choker = Choker::new(engine.options.choker());
-            Arc::new(Awake {
-                torrent,
-                tally,
-                trees: Trees::default(),
-                peers: Mutex::new(Peers {
-                    choker,
-                    links: HashMap::new(),
-                }),
-            })
-        }));
-        let mut peers = awake.lock_peers();
-        peers.choker.add(key);
-        peers.links.insert(key, Arc::clone(&link));
-        drop(peers);
-        drop(all);
-        let hashes = HashExchange::new(Arc::clone(&awake.torrent));
-        Self {
-            engine,
-            hashes,
-            awake,
-            key,
-            link,
-            metadata,
-            open: None,
-        }
-    }
-
-    async fn file(&mut self, index: usize) -> Result<Option<Arc<dyn ContentFile>>, ReadError> {
-        if let Some((at, file)) = &self.open
-            && *at == index
-        {
-            return Ok(Some(Arc::clone(file)));
-        }
-        let file = self.engine.reader.open(&self.awake.torrent, index).await?;
-        self.open = file.clone().map(|file| (index, file));
-        Ok(file)
-    }
-
-    /// Fills the rooms with the blocks' bytes. Blocks that lie behind each other in one file are read by one call.
-    async fn fill(&mut self, blocks: &[Block], rooms: Vec<&mut [u8]>) -> Result<(), ReadError> {
-        let torrent = Arc::clone(&self.awake.torrent);
-        let mut run = Run::default();
-        for (block, room) in blocks.iter().zip(rooms) {
-            let offset = torrent.info.geometry.offset(*block);
-            let mut rest = room;
-            for span in torrent.info.files.spans(offset, u64::from(block.length())) {
-                let length = usize::try_from(span.length).unwrap_or(rest.len());
-                let Some((slice, after)) = rest.split_at_mut_checked(length) else {
-                    break;
-                };
-                rest = after;
-                if !run.is_continued_by(span.file, span.offset) {
-                    self.read(std::mem::take(&mut run)).await?;
-                    run.file = span.file;
-                    run.offset = span.offset;
-                }
-                run.length += span.length;
-                run.slices.push(IoSliceMut::new(slice));
-            }
-        }
-        self.read(run).await
-    }
-
-    async fn read(&mut self, mut run: Run<'_>) -> Result<(), ReadError> {
-        if run.slices.is_empty() {
-            return Ok(());
-        }
-        let Some(file) = self.file(run.file).await? else {
-            // BEP 47: a pad is zeros that nobody keeps.
-            run.slices.iter_mut().for_each(|slice| slice.fill(0));
-            return Ok(());
-        };
-        Ok(read_scattered(&*file, run.offset, &mut run.slices).await?)
-    }
-}
-
-/// Blocks, or parts of them, that lie behind each other in one file.
-#[derive(Default)]
-struct Run<'a> {
-    file: usize,
-    offset: u64,
-    length: u64,
-    slices: Vec<IoSliceMut<'a>>,
-}
-
-impl Run<'_> {
-    fn is_continued_by(&self, file: usize, offset: u64) -> bool {
-        self.file == file && self.offset + self.length == offset
-    }
-}
-
-impl Party for Seeding<'_> {
-    fn handle(
-        &mut self,
-        output: Output,
-        session: &mut Session,
-        now: Instant,
-    ) -> Result<(), Closed> {
-        match output {
-            Output::Interest(is_interested) => {
-                let mut peers = self.awake.lock_peers();
-                let changes = peers.choker.set_interested(self.key, is_interested, now);
-                peers.apply(&changes);
-            }
-            Output::Extended { id, payload } => self.metadata.handle(id, &payload, session),
-            // A seed asks for nothing, so nothing else concerns it.
-            Output::Send(_)
-            | Output::Unchoked(_)
-            | Output::PeerPieces
-            | Output::PeerHas(_)
-            | Output::Received { .. }
-            | Output::Lost(_) => {}
-        }
-        Ok(())
-    }
-
-    async fn woken(&self) {
-        self.link.changed.notified().await;
-    }
-
-    fn wake(&mut self, session: &mut Session, _now: Instant) -> Result<(), Closed> {
-        if self.link.is_unchoked.load(Relaxed) {
-            session.unchoke();
-        } else {
-            session.choke();
-        }
-        Ok(())
-    }
-
-    async fn lay_out(
-        &mut self,
-        blocks: &[Block],
-        session: &mut Session,
-        outbox: &mut Outbox,
-    ) -> Result<(), Closed> {
-        let mut whole = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            match self
-                .engine
-                .reader
-                .check(&self.awake.torrent, block.piece())
-                .await
-            {
-                Ok(()) => whole.push(*block),
-                Err(ReadError::Damaged { .. }) => session.refuse(*block),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let rooms = outbox.room_for(&whole);
-        Ok(self.fill(&whole, rooms).await?)
-    }
-
-    async fn prove(&mut self, asked: &RawHashes) -> Result<Option<Proof>, Closed> {
-        let (trees, reader) = (&self.awake.trees, &self.engine.reader);
-        match self.hashes.prove(asked, trees, reader).await {
-            Err(ReadError::Damaged { .. }) => Ok(None),
-            proven => Ok(proven?),
-        }
-    }
-
-    fn sent(&mut self, bytes: u64) {
-        self.awake.tally.add_peer_bytes(bytes);
-    }
-}
-
-impl Drop for Seeding<'_> {
-    fn drop(&mut self) {
-        let mut all = self
-            .engine
-            .awake
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut peers = self.awake.lock_peers();
-        peers.links.remove(&self.key);
-        let change = peers.choker.remove(self.key, ambient::now());
-        peers.apply(change.as_slice());
-        if peers.choker.is_empty() {
-            tracing::debug!(publication = %self.awake.torrent.publication, "torrent falls asleep");
-            all.remove(&self.awake.torrent.publication);
+    fn wake(&self, peer: PeerKey) {
+        if let Some(link) = self.links.get(&peer) {
+            link.changed.notify_one();
         }
     }
 }

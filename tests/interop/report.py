@@ -4,9 +4,11 @@ import re
 
 import doors
 import encryption
+import meeting
 from cases import CLIENTS, FORMATS, ClientCase, Way
 from doors import DoorCase
 from encryption import EncryptedCase, EncryptedSeedCase
+from meeting import MeetingCase
 from publication import SIZES
 from reading import SECTION
 from reverse import ReverseCase
@@ -85,6 +87,10 @@ def page(results):
     encrypted.sort(key=lambda result: (isinstance(result.case, EncryptedSeedCase), str(result.case).lower()))
     rows = [[it.case.client.name, it.case.client.version(), it.case.client.what, cell(it, notes)] for it in encrypted]
     parts.append(table(["client", "version", "how", "seconds"], rows))
+    parts.append(meeting.SECTION)
+    met = [result for result in results if isinstance(result.case, MeetingCase)]
+    rows = [[it.case.client.name, it.case.client.version(), it.case.format, cell(it, notes)] for it in met]
+    parts.append(table(["client", "version", "format", "seconds"], rows))
     parts += ["## Notes", str(notes), SECTION]
     return "\n\n".join(parts) + "\n"
 

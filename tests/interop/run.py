@@ -20,6 +20,7 @@ import report
 from cases import FORMATS, every_client_case
 from doors import every_door_case
 from encryption import every_encrypted_case
+from meeting import every_meeting_case
 from publication import Publication
 from reverse import every_reverse_case
 from server import Sower
@@ -69,7 +70,13 @@ def main():
     chosen = options()
     if chosen.sower is None:
         sys.exit("interop: there is no build of sower; run `cargo build --release`, or name one with --sower")
-    every_case = (*every_reverse_case(), *every_encrypted_case(), *every_door_case(), *every_client_case())
+    every_case = (
+        *every_reverse_case(),
+        *every_encrypted_case(),
+        *every_door_case(),
+        *every_meeting_case(),
+        *every_client_case(),
+    )
     cases = [case for case in every_case if re.search(chosen.only, str(case))]
     obstacle = None if network.is_inside() else network.obstacle()
     if obstacle:

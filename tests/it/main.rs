@@ -22,6 +22,7 @@ mod edit_command;
 mod encryption;
 mod magnet_command;
 mod peer;
+mod peer_exchange;
 mod proxies;
 mod publish;
 mod scripted_seed;

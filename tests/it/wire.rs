@@ -279,6 +279,8 @@ fn metadata_comes_whole_and_not_without_end() {
     else {
         panic!("no data")
     };
+    assert!(theirs.is_upload_only && theirs.max_requests == Some(500));
+    assert_eq!(theirs.your_ip, Some([127, 0, 0, 1].into()));
     assert_eq!(data.len() as u64, total_size);
     assert_eq!(Some(total_size), theirs.metadata_size);
     assert_eq!(InfoHash::of_v1(&data), seed.info_hash);

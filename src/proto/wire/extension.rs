@@ -3,6 +3,7 @@
 //! Ids are per direction: each side numbers the messages that it wants to receive, and 0 switches one off.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use bytes::Bytes;
 
@@ -19,6 +20,8 @@ pub const METADATA_PIECE_LENGTH: usize = 16 * 1024;
 pub struct ExtensionHandshake {
     /// The id under which the peer takes `ut_metadata` messages; 0 switches them off.
     pub metadata_id: Option<u8>,
+    /// The id under which the peer takes `ut_pex` messages (BEP 11); 0 switches them off.
+    pub peer_exchange_id: Option<u8>,
     /// Bytes in the `info` dictionary.
     pub metadata_size: Option<u64>,
     /// The program's name and version (`v`).
@@ -29,6 +32,12 @@ pub struct ExtensionHandshake {
     pub your_ip: Option<IpAddr>,
     /// Whether the sender wants nothing (`upload_only`).
     pub is_upload_only: bool,
+    /// Seconds since somebody in the sender's sight had everything (`complete_ago`, as libtorrent has it).
+    pub complete_ago: Option<u64>,
+    /// The port at which the sender takes connections (`p`).
+    pub port: Option<NonZeroU16>,
+    /// Whether the sender would rather be spoken to encrypted (`e`).
+    pub prefers_encryption: bool,
 }
 
 impl ExtensionHandshake {
@@ -36,13 +45,26 @@ impl ExtensionHandshake {
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(128);
         let mut dict = Encoder::new(&mut out);
-        dict.begin_dict().key("m").begin_dict();
+        dict.begin_dict();
+        if let Some(seconds) = self.complete_ago {
+            dict.key("complete_ago").unsigned(seconds);
+        }
+        if self.prefers_encryption {
+            dict.key("e").unsigned(1);
+        }
+        dict.key("m").begin_dict();
         if let Some(id) = self.metadata_id {
             dict.key("ut_metadata").unsigned(id.into());
+        }
+        if let Some(id) = self.peer_exchange_id {
+            dict.key("ut_pex").unsigned(id.into());
         }
         dict.end();
         if let Some(size) = self.metadata_size {
             dict.key("metadata_size").unsigned(size);
+        }
+        if let Some(port) = self.port {
+            dict.key("p").unsigned(port.get().into());
         }
         if let Some(requests) = self.max_requests {
             dict.key("reqq").unsigned(requests);
@@ -70,9 +92,15 @@ impl ExtensionHandshake {
                 .as_integer()
                 .and_then(|value| u64::try_from(value).ok())
         };
-        let metadata_id = || root.get("m")?.get("ut_metadata")?.as_integer();
+        let message_id = |name| {
+            let id = root.get("m")?.get(name)?.as_integer()?;
+            u8::try_from(id).ok()
+        };
+        let is_set = |key| unsigned(key).is_some_and(|flag| flag != 0);
+        let port = unsigned("p").and_then(|port| u16::try_from(port).ok());
         Some(Self {
-            metadata_id: metadata_id().and_then(|id| u8::try_from(id).ok()),
+            metadata_id: message_id("ut_metadata"),
+            peer_exchange_id: message_id("ut_pex"),
             metadata_size: unsigned("metadata_size"),
             client: root
                 .get("v")
@@ -83,7 +111,10 @@ impl ExtensionHandshake {
                 .get("yourip")
                 .and_then(Value::as_bytes)
                 .and_then(read_ip),
-            is_upload_only: unsigned("upload_only").is_some_and(|flag| flag != 0),
+            is_upload_only: is_set("upload_only"),
+            complete_ago: unsigned("complete_ago"),
+            port: port.and_then(NonZeroU16::new),
+            prefers_encryption: is_set("e"),
         })
     }
 }
@@ -175,6 +206,10 @@ mod tests {
             max_requests: Some(500),
             your_ip: Some(IpAddr::from([10, 0, 0, 7])),
             is_upload_only: true,
+            peer_exchange_id: Some(2),
+            complete_ago: Some(0),
+            port: NonZeroU16::new(6881),
+            prefers_encryption: true,
         };
         assert_eq!(ExtensionHandshake::decode(&ours.encode()), Some(ours));
         let nothing = ExtensionHandshake::default();
@@ -188,6 +223,8 @@ mod tests {
         let handshake = ExtensionHandshake::decode(payload).unwrap();
         assert_eq!(handshake.client.as_deref(), Some("\u{b5}Torrent 1.2"));
         assert_eq!(handshake.metadata_id, None);
+        assert_eq!(handshake.peer_exchange_id, None);
+        assert_eq!(handshake.port, NonZeroU16::new(6881));
     }
 
     #[test]
@@ -213,7 +250,8 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_count_as_absent() {
-        let odd = b"d1:md11:ut_metadatai999ee13:metadata_sizei-1e4:reqq4:many6:yourip3:abce";
+        let odd =
+            b"d1:md11:ut_metadatai999ee13:metadata_sizei-1e1:pi65536e4:reqq4:many6:yourip3:abce";
         assert_eq!(
             ExtensionHandshake::decode(odd),
             Some(ExtensionHandshake::default())

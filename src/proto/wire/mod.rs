@@ -5,9 +5,11 @@
 //! | [`encryption`] | what encrypting peers agree on before the handshake |
 //! | [`handshake`] | the first 68 bytes in each direction |
 //! | [`message`] | the length-prefixed messages that follow |
+//! | [`peer_exchange`] | one of these: peers introduce peers |
 //! | [`extension`] | the messages that the extension protocol carries, metadata exchange among them |
 
 pub mod encryption;
 pub mod extension;
 pub mod handshake;
 pub mod message;
+pub mod peer_exchange;

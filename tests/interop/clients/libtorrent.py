@@ -45,6 +45,22 @@ class LibtorrentSeed(Libtorrent):
         return b"seeding\n" in self.job.log.read_bytes()
 
 
+class LibtorrentGuest(Libtorrent):
+    """Downloads slowly; done means that the peer at `friend` has been met."""
+
+    def __init__(self, job, friend):
+        super().__init__(job)
+        self.friend = friend
+
+    def start(self):
+        place = f"{self.job.host.address}:{PEER_PORT}"
+        self.run(*command("meet", self.job.source, self.job.folder, place, self.friend))
+
+    def is_done(self):
+        self.still_runs()
+        return b"met\n" in self.job.log.read_bytes()
+
+
 def create_torrent(folder, tracker, form, out):
     """Makes a .torrent of the folder, and returns its v1 info-hash."""
     made = subprocess.run(command("create", folder, tracker, form, out), capture_output=True, text=True, check=True)

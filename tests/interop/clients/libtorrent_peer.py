@@ -3,6 +3,7 @@
 libtorrent_peer.py version
 libtorrent_peer.py create FOLDER TRACKER v1|hybrid OUT.torrent    prints the v1 info-hash
 libtorrent_peer.py get TORRENT_URL|MAGNET DIR ADDRESS:PORT [SETTING=NUMBER…]    exits when everything is there
+libtorrent_peer.py meet MAGNET DIR ADDRESS:PORT FRIEND                          prints `met` once FRIEND is a peer, then runs on
 libtorrent_peer.py seed FILE.torrent DIR ADDRESS:PORT [SETTING=NUMBER…]         prints `seeding`, then runs until it is ended
 """
 
@@ -13,6 +14,7 @@ import urllib.request
 import libtorrent
 
 ANSWER_TIMEOUT_MS = 1000
+SLOW = 100_000
 NAMED_ALERTS = (
     libtorrent.tracker_error_alert,
     libtorrent.url_seed_alert,
@@ -71,6 +73,17 @@ def get(source, folder, address, *settings):
     run_until(peer, peer.add_torrent(wanted), lambda status: status.is_seeding)
 
 
+def meet(source, folder, address, friend):
+    peer = session(address, ())
+    wanted = parameters(source)
+    wanted.save_path = folder
+    wanted.download_limit = SLOW
+    torrent = peer.add_torrent(wanted)
+    run_until(peer, torrent, lambda _: any(it.ip[0] == friend for it in torrent.get_peer_info()))
+    print("met", flush=True)
+    run_until(peer, torrent, lambda _: False)
+
+
 def seed(path, folder, address, *settings):
     peer = session(address, settings)
     offered = libtorrent.load_torrent_file(path)
@@ -86,4 +99,4 @@ def version():
 
 
 if __name__ == "__main__":
-    {"version": version, "create": create, "get": get, "seed": seed}[sys.argv[1]](*sys.argv[2:])
+    {"version": version, "create": create, "get": get, "meet": meet, "seed": seed}[sys.argv[1]](*sys.argv[2:])
