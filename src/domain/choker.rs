@@ -1,9 +1,12 @@
-//! Who may request: the choker of a seed (BEP 3, "choking").
+//! Who may request: the upload slots of one torrent, given by a seed (BEP 3, "choking and optimistic unchoking").
 //!
-//! A seed gains nothing from any peer, so it gives each interested peer its turn. While there are slots for all, all are unchoked at once.
-//! When there are not, a peer that had its turn goes to the end of the line, and the one that has waited longest takes its place; each round one slot goes
-//! to a peer drawn by lot (the optimistic slot), so that a newcomer need not wait for the whole line.
+//! A seed gets nothing back from a peer, so it gives each interested peer its turn. While there are slots for all, all are unchoked at once.
+//! When there are not, a peer that had its turn goes to the end of the line, and the one that has waited longest takes its place. The wait of
+//! those who took much in their last turn counts double: what they have spreads soonest. Every fourth slot goes to a peer drawn
+//! by lot (the optimistic slot), so that a newcomer need not wait for the whole line. Nobody waits for ever: to be passed again by the same peer takes
+//! twice as long each time.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -43,14 +46,42 @@ pub struct Change {
     pub is_unchoked: bool,
 }
 
+/// Of so many slots that come free, one is given by lot.
+const SLOTS_TO_A_LOT: u32 = 4;
+
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// Wants nothing.
     Idle,
-    /// Wants pieces and has no slot, since then.
-    Waiting(Instant),
-    /// Has a slot, since then.
-    Unchoked(Instant),
+    /// Wants pieces and has no slot.
+    Waiting { since: Instant, took: Appetite },
+    /// Has a slot, and has taken so many bytes with it.
+    Unchoked { since: Instant, bytes: u64 },
+}
+
+/// What a peer did with its last turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Appetite {
+    /// Less than others, or it had none.
+    Little,
+    /// No less than the average.
+    Much,
+}
+
+impl State {
+    const fn waits(now: Instant) -> Self {
+        Self::Waiting {
+            since: now,
+            took: Appetite::Little,
+        }
+    }
+
+    const fn unchoked(now: Instant) -> Self {
+        Self::Unchoked {
+            since: now,
+            bytes: 0,
+        }
+    }
 }
 
 /// The slots of one torrent.
@@ -58,6 +89,8 @@ enum State {
 pub struct Choker {
     options: Options,
     peers: BTreeMap<PeerKey, State>,
+    /// Slots that were given since the last one by lot.
+    since_lot: u32,
 }
 
 impl Choker {
@@ -66,6 +99,7 @@ impl Choker {
         Self {
             options,
             peers: BTreeMap::new(),
+            since_lot: 0,
         }
     }
 
@@ -77,7 +111,7 @@ impl Choker {
     /// A peer has gone; its slot goes to whoever has waited longest.
     pub fn remove(&mut self, peer: PeerKey, now: Instant) -> Option<Change> {
         let left = self.peers.remove(&peer)?;
-        if matches!(left, State::Unchoked(_)) {
+        if matches!(left, State::Unchoked { .. }) {
             self.fill_slot(now)
         } else {
             None
@@ -91,27 +125,27 @@ impl Choker {
         is_interested: bool,
         now: Instant,
     ) -> Vec<Change> {
-        let has_free_slot = self.unchoked_count() < self.options.slots;
+        let has_free_slot = self.unchoked().count() < self.options.slots;
         let Some(state) = self.peers.get_mut(&peer) else {
             return Vec::new();
         };
         match (*state, is_interested) {
             (State::Idle, true) if has_free_slot => {
-                *state = State::Unchoked(now);
+                *state = State::unchoked(now);
                 vec![Change {
                     peer,
                     is_unchoked: true,
                 }]
             }
             (State::Idle, true) => {
-                *state = State::Waiting(now);
+                *state = State::waits(now);
                 Vec::new()
             }
-            (State::Waiting(_), false) => {
+            (State::Waiting { .. }, false) => {
                 *state = State::Idle;
                 Vec::new()
             }
-            (State::Unchoked(_), false) => {
+            (State::Unchoked { .. }, false) => {
                 *state = State::Idle;
                 let mut changes = vec![Change {
                     peer,
@@ -120,36 +154,44 @@ impl Choker {
                 changes.extend(self.fill_slot(now));
                 changes
             }
-            (State::Idle, false) | (State::Waiting(_) | State::Unchoked(_), true) => Vec::new(),
+            (State::Idle, false) | (State::Waiting { .. } | State::Unchoked { .. }, true) => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// A peer has taken bytes of content.
+    pub fn note_sent(&mut self, peer: PeerKey, sent: u64) {
+        if let Some(State::Unchoked { bytes, .. }) = self.peers.get_mut(&peer) {
+            *bytes = bytes.saturating_add(sent);
         }
     }
 
     /// Ends the turns that are over, if anybody waits. Called once a round, every ten seconds.
     pub fn round(&mut self, now: Instant, rng: &mut impl Rng) -> Vec<Change> {
         let turn = Duration::from_secs(self.options.turn);
-        let mut over: Vec<(Instant, PeerKey)> = self
-            .peers
-            .iter()
-            .filter_map(|(peer, state)| match state {
-                State::Unchoked(since) if now.saturating_duration_since(*since) >= turn => {
-                    Some((*since, *peer))
-                }
-                _ => None,
-            })
+        let mut over: Vec<(Instant, PeerKey, u64)> = self
+            .unchoked()
+            .filter(|(since, ..)| now.saturating_duration_since(*since) >= turn)
             .collect();
         over.sort_unstable();
         over.truncate(self.waiting().count());
+        let taken: u64 = over.iter().map(|(.., bytes)| bytes).sum();
+        let average = taken / (over.len() as u64).max(1);
 
         let mut changes = Vec::new();
-        for (nth, (_, leaving)) in over.into_iter().enumerate() {
-            let next = if nth == 0 {
-                self.drawn(rng)
-            } else {
-                self.longest_waiting()
+        for (_, leaving, bytes) in over {
+            let Some(next) = self.next(now, rng) else {
+                break;
             };
-            let Some(next) = next else { break };
-            self.peers.insert(leaving, State::Waiting(now));
-            self.peers.insert(next, State::Unchoked(now));
+            let took = if bytes > 0 && bytes >= average {
+                Appetite::Much
+            } else {
+                Appetite::Little
+            };
+            self.peers
+                .insert(leaving, State::Waiting { since: now, took });
+            self.peers.insert(next, State::unchoked(now));
             changes.push(Change {
                 peer: leaving,
                 is_unchoked: false,
@@ -172,31 +214,46 @@ impl Choker {
         self.peers.is_empty()
     }
 
-    fn unchoked_count(&self) -> usize {
-        self.peers
-            .values()
-            .filter(|state| matches!(state, State::Unchoked(_)))
-            .count()
-    }
-
-    fn waiting(&self) -> impl Iterator<Item = (Instant, PeerKey)> {
+    fn unchoked(&self) -> impl Iterator<Item = (Instant, PeerKey, u64)> {
         self.peers.iter().filter_map(|(peer, state)| match state {
-            State::Waiting(since) => Some((*since, *peer)),
-            _ => None,
+            State::Unchoked { since, bytes } => Some((*since, *peer, *bytes)),
+            State::Idle | State::Waiting { .. } => None,
         })
     }
 
-    fn longest_waiting(&self) -> Option<PeerKey> {
-        self.waiting().min().map(|(_, peer)| peer)
+    fn waiting(&self) -> impl Iterator<Item = (Instant, PeerKey, Appetite)> {
+        self.peers.iter().filter_map(|(peer, state)| match state {
+            State::Waiting { since, took } => Some((*since, *peer, *took)),
+            State::Idle | State::Unchoked { .. } => None,
+        })
     }
 
-    fn drawn(&self, rng: &mut impl Rng) -> Option<PeerKey> {
-        self.waiting().choose(rng).map(|(_, peer)| peer)
+    /// Who gets the slot of somebody whose turn is over.
+    fn next(&mut self, now: Instant, rng: &mut impl Rng) -> Option<PeerKey> {
+        self.since_lot += 1;
+        if self.since_lot < SLOTS_TO_A_LOT {
+            return self.first_in_line(now);
+        }
+        self.since_lot = 0;
+        self.waiting().choose(rng).map(|(_, peer, _)| peer)
+    }
+
+    fn first_in_line(&self, now: Instant) -> Option<PeerKey> {
+        let waits = self.waiting().map(|(since, peer, took)| {
+            let wait = now.saturating_duration_since(since);
+            let counted = match took {
+                Appetite::Little => wait,
+                Appetite::Much => wait.saturating_mul(2),
+            };
+            // Of equals the first that came.
+            (counted, Reverse(peer))
+        });
+        waits.max().map(|(_, Reverse(peer))| peer)
     }
 
     fn fill_slot(&mut self, now: Instant) -> Option<Change> {
-        let peer = self.longest_waiting()?;
-        self.peers.insert(peer, State::Unchoked(now));
+        let peer = self.first_in_line(now)?;
+        self.peers.insert(peer, State::unchoked(now));
         Some(Change {
             peer,
             is_unchoked: true,
@@ -208,8 +265,9 @@ impl Choker {
 mod tests {
     use std::collections::BTreeSet;
 
-    use rand::SeedableRng;
+    use proptest::prelude::*;
     use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
 
     use super::*;
     use crate::ambient;
@@ -292,5 +350,63 @@ mod tests {
         choker.add(PeerKey(2));
         assert!(choker.set_interested(PeerKey(1), false, now).is_empty());
         assert_eq!(choker.set_interested(PeerKey(2), true, now).len(), 1);
+    }
+
+    #[test]
+    fn who_took_much_is_back_before_who_took_little() {
+        let mut now = ambient::now();
+        let mut rng = StdRng::seed_from_u64(1);
+        let (mut choker, mut unchoked) = choker(2, 6, now);
+        let (eager, lazy) = (PeerKey(0), PeerKey(1));
+        let mut turns = BTreeMap::from([(eager, 0), (lazy, 0)]);
+        for _ in 0..2_000 {
+            now += Duration::from_secs(10);
+            choker.note_sent(eager, 1_000_000);
+            choker.note_sent(lazy, 1);
+            for change in choker.round(now, &mut rng) {
+                apply(&mut unchoked, [change]);
+                if let Some(turns) = turns.get_mut(&change.peer).filter(|_| change.is_unchoked) {
+                    *turns += 1;
+                }
+            }
+        }
+        assert!(turns[&eager] * 10 > turns[&lazy] * 12, "{turns:?}");
+    }
+
+    proptest! {
+        /// Three times the turns that it takes to serve everybody once, however much the others take.
+        #[test]
+        fn nobody_waits_longer_than_three_times_the_whole_line(
+            slots in 1_usize..8, peers in 1_u64..60, seed: u64, eager in 0_u64..60,
+        ) {
+            let start = ambient::now();
+            let mut now = start;
+            let mut rng = StdRng::seed_from_u64(seed);
+            let (mut choker, mut unchoked) = choker(slots, peers, now);
+            let mut waits_since: BTreeMap<PeerKey, Instant> = (0..peers).map(|peer| (PeerKey(peer), now)).collect();
+            let line = peers.div_ceil(slots as u64);
+            // A turn of 30 s ends with the round after it.
+            let bound = Duration::from_secs(40) * u32::try_from(3 * line + 3).unwrap();
+            for _ in 0..600 {
+                now += Duration::from_secs(10);
+                for peer in &unchoked {
+                    waits_since.insert(*peer, now);
+                    choker.note_sent(*peer, if peer.0 < eager { 1_000_000 } else { 1_000 });
+                }
+                if rng.random_bool(0.1) {
+                    // Somebody ceases to want pieces, and wants them again.
+                    let fickle = PeerKey(rng.random_range(0..peers));
+                    apply(&mut unchoked, choker.set_interested(fickle, false, now));
+                    apply(&mut unchoked, choker.set_interested(fickle, true, now));
+                    waits_since.insert(fickle, now);
+                }
+                apply(&mut unchoked, choker.round(now, &mut rng));
+                prop_assert!(unchoked.len() <= slots);
+                for (peer, since) in &waits_since {
+                    let wait = now - *since;
+                    prop_assert!(unchoked.contains(peer) || wait <= bound, "{peer:?} waits {wait:?}, bound {bound:?}");
+                }
+            }
+        }
     }
 }

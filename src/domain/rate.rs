@@ -1,4 +1,4 @@
-//! How often each network asks, without a table of networks.
+//! How often each network asks, without a table of networks; and how many bytes leave in a second.
 //!
 //! Each network is held to a rate with a burst by the generic cell rate algorithm, which keeps one number: when the network will have
 //! earned what it used. The numbers are in a fixed table, two places to a network, chosen by a keyed hash so that nobody can aim at
@@ -7,6 +7,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -19,6 +20,12 @@ pub struct NetworkRate {
     interval: u64,
     /// Nanoseconds of earnings that may be used in advance.
     burst: u64,
+    table: Table,
+}
+
+/// When each network will have earned what it used.
+#[derive(Debug)]
+struct Table {
     /// Nanoseconds since the start, each.
     earned_at: Box<[AtomicU64]>,
     keys: RandomState,
@@ -32,10 +39,7 @@ impl NetworkRate {
         Some(Self {
             interval,
             burst: interval.saturating_mul(burst.max(1).into()),
-            earned_at: std::iter::repeat_with(AtomicU64::default)
-                .take(PLACES)
-                .collect(),
-            keys: RandomState::new(),
+            table: Table::new(),
         })
     }
 
@@ -44,8 +48,8 @@ impl NetworkRate {
     /// # Errors
     /// How long to wait until one more is earned; then this one is not counted.
     pub fn admit(&self, source: IpAddr, uptime: Duration) -> Result<(), Duration> {
-        let now = u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX);
-        let [one, other] = self.places(source);
+        let now = nanoseconds(uptime);
+        let [one, other] = self.table.places(source);
         let earned_at = one.load(Relaxed).min(other.load(Relaxed));
         let next = earned_at.max(now).saturating_add(self.interval);
         let over = next.saturating_sub(now.saturating_add(self.burst));
@@ -57,6 +61,17 @@ impl NetworkRate {
         other.fetch_max(next, Relaxed);
         Ok(())
     }
+}
+
+impl Table {
+    fn new() -> Self {
+        Self {
+            earned_at: std::iter::repeat_with(AtomicU64::default)
+                .take(PLACES)
+                .collect(),
+            keys: RandomState::new(),
+        }
+    }
 
     fn places(&self, source: IpAddr) -> [&AtomicU64; 2] {
         let network = match source.to_canonical() {
@@ -66,6 +81,89 @@ impl NetworkRate {
         let [a, b, c, d, ..] = self.keys.hash_one(network).to_le_bytes();
         [[a, b], [c, d]].map(|bytes| &self.earned_at[usize::from(u16::from_le_bytes(bytes))])
     }
+}
+
+/// Bytes a second that leave, for all who share them. Each asks for its next bytes and is told when they may leave, in the order of
+/// asking, so that nobody is passed over and nobody asks twice.
+#[derive(Debug)]
+pub struct ByteRate {
+    per_second: NonZeroU64,
+    /// When what was asked for so far will have been earned, in nanoseconds since the start.
+    earned_at: AtomicU64,
+}
+
+impl ByteRate {
+    /// So many bytes a second; `None` where there is no bound: zero.
+    pub fn new(per_second: u64) -> Option<Self> {
+        Some(Self {
+            per_second: NonZeroU64::new(per_second)?,
+            earned_at: AtomicU64::new(0),
+        })
+    }
+
+    /// Bytes a second.
+    pub const fn per_second(&self) -> u64 {
+        self.per_second.get()
+    }
+
+    /// Asks for bytes, `uptime` after the start: how long until they may leave.
+    pub fn reserve(&self, bytes: u64, uptime: Duration) -> Duration {
+        let (now, cost) = (nanoseconds(uptime), time_for(bytes, self.per_second));
+        let mut free_at = 0;
+        // The closure always gives a value, so this is no error.
+        let _ = self.earned_at.fetch_update(Relaxed, Relaxed, |earned_at| {
+            free_at = earned_at.max(now.saturating_sub(SLACK));
+            Some(free_at.saturating_add(cost))
+        });
+        Duration::from_nanos(free_at.saturating_sub(now))
+    }
+}
+
+/// Bytes a second that leave for each network: an IPv4 address, or an IPv6 /64.
+#[derive(Debug)]
+pub struct NetworkByteRate {
+    per_second: NonZeroU64,
+    table: Table,
+}
+
+impl NetworkByteRate {
+    /// So many bytes a second for each; `None` where there is no bound: zero.
+    pub fn new(per_second: u64) -> Option<Self> {
+        Some(Self {
+            per_second: NonZeroU64::new(per_second)?,
+            table: Table::new(),
+        })
+    }
+
+    /// Bytes a second for each.
+    pub const fn per_second(&self) -> u64 {
+        self.per_second.get()
+    }
+
+    /// Asks for bytes for somebody in a network, `uptime` after the start: how long until they may leave.
+    pub fn reserve(&self, to: IpAddr, bytes: u64, uptime: Duration) -> Duration {
+        let (now, cost) = (nanoseconds(uptime), time_for(bytes, self.per_second));
+        let [one, other] = self.table.places(to);
+        let earned_at = one.load(Relaxed).min(other.load(Relaxed));
+        let free_at = earned_at.max(now.saturating_sub(SLACK));
+        let next = free_at.saturating_add(cost);
+        // What one network asks for at the very same moment may count as one.
+        one.fetch_max(next, Relaxed);
+        other.fetch_max(next, Relaxed);
+        Duration::from_nanos(free_at.saturating_sub(now))
+    }
+}
+
+/// Nanoseconds of earnings that are not lost while nobody asks.
+const SLACK: u64 = 100_000_000;
+
+fn time_for(bytes: u64, per_second: NonZeroU64) -> u64 {
+    let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(per_second.get());
+    u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+}
+
+fn nanoseconds(uptime: Duration) -> u64 {
+    u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -124,8 +222,49 @@ mod tests {
     }
 
     #[test]
+    fn bytes_leave_in_the_order_of_asking_and_at_the_rate() {
+        let rate = ByteRate::new(1_000_000).unwrap();
+        let now = seconds(10);
+        let waits: Vec<u128> = (0..5)
+            .map(|_| rate.reserve(100_000, now).as_millis())
+            .collect();
+        assert_eq!(waits, [0, 0, 100, 200, 300]);
+        assert_eq!(rate.reserve(1, seconds(60)), Duration::ZERO);
+    }
+
+    #[test]
+    fn each_network_has_bytes_of_its_own() {
+        let rate = NetworkByteRate::new(1_000).unwrap();
+        let reserve = |ip: &str| rate.reserve(ip.parse().unwrap(), 1_000, seconds(10));
+        assert_eq!(reserve("192.0.2.1"), Duration::ZERO);
+        assert_eq!(reserve("192.0.2.1"), Duration::from_millis(900));
+        assert_eq!(reserve("192.0.2.2"), Duration::ZERO);
+        assert_eq!(reserve("2001:db8::1"), Duration::ZERO);
+        assert_eq!(reserve("2001:db8::2"), Duration::from_millis(900));
+    }
+
+    #[test]
     fn no_rate_is_no_bound() {
+        assert!(ByteRate::new(0).is_none() && NetworkByteRate::new(0).is_none());
         assert!(NetworkRate::new(0, 5).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_leaves_than_the_rate_allows(
+            asks in proptest::collection::vec((0..300_u64, 1..300_000_u64), 1..200), per_second in 10_000..10_000_000_u64,
+        ) {
+            let rate = ByteRate::new(per_second).unwrap();
+            let (start, mut now, mut sent) = (seconds(1), seconds(1), 0);
+            for (gap, bytes) in asks {
+                now += Duration::from_millis(gap);
+                let leaves_at = now + rate.reserve(bytes, now);
+                // All that was asked for before has been earned by then, but for the slack.
+                let earned = (leaves_at - start + Duration::from_millis(101)).as_secs_f64() * per_second as f64;
+                prop_assert!(sent as f64 <= earned, "{sent} bytes where {earned} were earned");
+                sent += bytes;
+            }
+        }
     }
 
     proptest! {

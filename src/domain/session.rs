@@ -218,9 +218,14 @@ impl Session {
         self.requests.len()
     }
 
-    /// Whether the peer waits for blocks or hashes.
-    pub fn is_owing(&self) -> bool {
-        !self.requests.is_empty() || !self.hash_requests.is_empty()
+    /// The blocks that the peer waits for, in the order in which they are to be sent.
+    pub fn requests(&self) -> impl Iterator<Item = Block> + '_ {
+        self.requests.iter().copied()
+    }
+
+    /// Whether the peer waits for hashes.
+    pub fn is_asked_for_hashes(&self) -> bool {
+        !self.hash_requests.is_empty()
     }
 
     /// Whether another message can be taken in. Without the Fast extension a request beyond the bound could be neither kept nor
@@ -929,7 +934,7 @@ mod tests {
             session.handle_message(request, ambient::now()).unwrap();
         }
         assert_eq!(outputs(&mut session).0, [Message::HashReject(asked(16))]);
-        assert!(session.is_owing());
+        assert!(session.is_asked_for_hashes());
         assert_eq!(session.poll_hash_request(), Some(asked(0)));
         let proof = Proof {
             hashes: vec![[1; 32], [2; 32]],

@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
+use super::limits::{Grant, Wanted};
 use super::transport::Stream;
 use crate::ambient;
 use crate::domain::session::{CloseReason, Output, Session};
@@ -87,6 +88,9 @@ pub(crate) trait Party: Send {
         &mut self,
         asked: &RawHashes,
     ) -> impl Future<Output = Result<Option<Proof>, Closed>> + Send;
+
+    /// Says how many of the `wanted` bytes of content may leave for this peer next, and when. What is granted counts as sent.
+    fn grant(&self, wanted: Wanted, now: Instant) -> Grant;
 
     /// Content of so many bytes has left for the peer.
     fn sent(&mut self, bytes: u64);
@@ -177,6 +181,8 @@ pub(crate) struct Connection<'a, P> {
     pub(crate) options: &'a Options,
     /// Bytes to make room for at each read: little for requests, much for blocks.
     pub(crate) read_size: usize,
+    /// What may be laid out next, while it has to wait; nothing at first.
+    pub(crate) grant: Option<Grant>,
 }
 
 impl<P: Party> Connection<'_, P> {
@@ -215,7 +221,11 @@ impl<P: Party> Connection<'_, P> {
 
             let mut deadline = self.session.poll_timeout();
             let is_writing = !outbox.unsent().is_empty();
-            let wants_to_write = is_writing || self.session.is_owing();
+            let may_lay_out = self.session.request_count() > 0 && self.grant.is_none();
+            let wants_to_write = is_writing || may_lay_out || self.session.is_asked_for_hashes();
+            if let Some(grant) = &self.grant {
+                deadline = deadline.min(grant.from);
+            }
             if is_writing {
                 deadline = deadline.min(write_progress + write_timeout);
             } else if !wants_to_write {
@@ -224,9 +234,11 @@ impl<P: Party> Connection<'_, P> {
             hasten(timer.as_mut(), deadline);
 
             let interest = match (self.has_room(&outbox), wants_to_write) {
-                (true, true) => Interest::READABLE | Interest::WRITABLE,
-                (true, false) => Interest::READABLE,
-                (false, _) => Interest::WRITABLE,
+                (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+                (true, false) => Some(Interest::READABLE),
+                (false, true) => Some(Interest::WRITABLE),
+                // What is owed must wait, and more is not taken in.
+                (false, false) => None,
             };
             tokio::select! {
                 // A fast reader's socket is always ready, so it is asked last.
@@ -246,7 +258,7 @@ impl<P: Party> Connection<'_, P> {
                     self.drain(&mut outbox, now)?;
                     timer.as_mut().reset(self.session.poll_timeout().into());
                 }
-                ready = self.stream.ready(interest) => {
+                ready = self.stream.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
                     if ready? {
                         self.read()?;
                     }
@@ -303,22 +315,47 @@ impl<P: Party> Connection<'_, P> {
 
     /// Takes requests off the session's queue, as many as one batch holds, and lays their blocks out.
     async fn lay_out_batch(&mut self, outbox: &mut Outbox) -> Result<(), Closed> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while batch.len() < BATCH_BLOCKS && bytes < self.options.send_buffer {
-            let Some(block) = self.session.poll_request() else {
-                break;
-            };
-            bytes += block.length() as usize;
-            batch.push(block);
-        }
-        if batch.is_empty() {
+        let now = ambient::now();
+        let lengths = self.session.requests().take(BATCH_BLOCKS);
+        let mut lengths = lengths.map(|block| block.length() as usize).peekable();
+        let Some(first) = lengths.peek().copied() else {
+            // What was granted was for requests that were taken back.
+            self.grant = None;
+            return Ok(());
+        };
+        let wanted = Wanted {
+            at_least: first,
+            bytes: lengths.sum::<usize>().min(self.options.send_buffer),
+        };
+        let grant = self.grant.take();
+        let grant = grant.unwrap_or_else(|| self.party.grant(wanted, now));
+        if now < grant.from {
+            self.grant = Some(grant);
             return Ok(());
         }
+        let batch = self.take_requests(grant.bytes);
         self.party
             .lay_out(&batch, &mut self.session, outbox)
             .await?;
         self.drain(outbox, ambient::now())
+    }
+
+    /// Takes requests of so many bytes off the session's queue, or the first of them where that is more.
+    fn take_requests(&mut self, bytes: usize) -> Vec<Block> {
+        let mut batch = Vec::new();
+        let mut left = bytes;
+        while batch.len() < BATCH_BLOCKS {
+            let next = self.session.requests().next();
+            let Some(next) = next.map(|block| block.length() as usize) else {
+                break;
+            };
+            if next > left && !batch.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(next);
+            batch.extend(self.session.poll_request());
+        }
+        batch
     }
 
     /// Writes as much as the socket takes without waiting.

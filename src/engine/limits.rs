@@ -1,8 +1,12 @@
-//! How many connections there may be, in all and from one address.
+//! How many connections there may be, in all and from one address; and how fast content may leave.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::Options;
+use crate::domain::rate::{ByteRate, NetworkByteRate};
 
 /// Counts connections against two bounds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,6 +63,89 @@ impl Drop for Place {
             if *from_address == 0 {
                 counts.by_address.remove(&self.address);
             }
+        }
+    }
+}
+
+/// How fast content leaves: in all, and for each network of peers.
+#[derive(Debug)]
+pub(crate) struct UploadRates {
+    start: Instant,
+    in_all: Option<ByteRate>,
+    per_network: Option<NetworkByteRate>,
+}
+
+/// What a peer may be sent next, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    /// Bytes of content.
+    pub(crate) bytes: usize,
+    /// Not before.
+    pub(crate) from: Instant,
+}
+
+/// What is to be sent to a peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Bytes of the next block, which is sent whole.
+    pub(crate) at_least: usize,
+    /// Bytes of it and what may follow at once.
+    pub(crate) bytes: usize,
+}
+
+impl Wanted {
+    /// All of it, at once.
+    pub(crate) const fn granted(self, now: Instant) -> Grant {
+        Grant {
+            bytes: self.bytes,
+            from: now,
+        }
+    }
+}
+
+/// Bytes that a peer is granted at a time where a rate bounds it: one block, or a twentieth of what the rate allows in a second.
+fn share(rate: u64) -> usize {
+    usize::try_from(rate / 20).map_or(usize::MAX, |share| share.max(16 * 1024))
+}
+
+impl UploadRates {
+    pub(crate) fn new(options: &Options, start: Instant) -> Self {
+        Self {
+            start,
+            in_all: ByteRate::new(options.upload_rate),
+            per_network: NetworkByteRate::new(options.upload_rate_per_network),
+        }
+    }
+
+    /// A bound of one torrent's own.
+    pub(crate) fn of_torrent(options: &Options) -> Option<ByteRate> {
+        ByteRate::new(options.upload_rate_per_torrent)
+    }
+
+    /// Grants some of what is wanted for a peer at `address`; all at once where nothing is bounded.
+    pub(crate) fn grant(
+        &self,
+        of_torrent: Option<&ByteRate>,
+        address: IpAddr,
+        wanted: Wanted,
+        now: Instant,
+    ) -> Grant {
+        let uptime = now.saturating_duration_since(self.start);
+        let shared = [self.in_all.as_ref(), of_torrent];
+        let shared = || shared.into_iter().flatten();
+        let per_network = || self.per_network.iter();
+        let shares = shared().map(ByteRate::per_second);
+        let shares = shares.chain(per_network().map(NetworkByteRate::per_second));
+        let Some(share) = shares.map(share).min() else {
+            return wanted.granted(now);
+        };
+        let bytes = wanted.bytes.min(share).max(wanted.at_least);
+        let cost = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let waits = shared().map(|rate| rate.reserve(cost, uptime));
+        let waits = waits.chain(per_network().map(|rate| rate.reserve(address, cost, uptime)));
+        Grant {
+            bytes,
+            from: now + waits.max().unwrap_or_default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `transport` | a TCP stream becomes a peer: the handshake, in and out, encrypted or not |
 //! | `connection` | one peer: the loop between its socket and its `Session` |
-//! | `limits` | how many connections there may be, in all and from one address |
+//! | `limits` | how many connections there may be, and how fast content leaves |
 //! | `metadata` | the `info` dictionary for magnet links |
 //! | `hashes` | merkle hashes and their proofs, for those who have a v2 torrent's roots |
 //! | `leech` | one download: peers, picker, progress |
@@ -48,6 +48,12 @@ pub struct Options {
     pub keys_per_minute: u32,
     /// Seconds that a peer keeps its slot while others wait.
     pub slot_turn: u64,
+    /// Bytes of content a second that go to peers, in all; 0 for no bound.
+    pub upload_rate: u64,
+    /// Bytes of content a second that go to the peers of one torrent; 0 for no bound.
+    pub upload_rate_per_torrent: u64,
+    /// Bytes of content a second that go to one IPv4 address or one IPv6 /64; 0 for no bound.
+    pub upload_rate_per_network: u64,
     /// Seconds in which a handshake must be complete.
     pub handshake_timeout: u64,
     /// Seconds without a message after which a peer is taken for gone.
@@ -71,6 +77,9 @@ impl Default for Options {
             connections_per_address: 32,
             upload_slots: 64,
             slot_turn: 30,
+            upload_rate: 0,
+            upload_rate_per_torrent: 0,
+            upload_rate_per_network: 0,
             encryption: Encryption::default(),
             keys_per_minute: 600,
             handshake_timeout: 10,

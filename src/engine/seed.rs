@@ -21,13 +21,14 @@ use self::peer::Seeding;
 use super::Options;
 use super::connection::Connection;
 use super::hashes::Trees;
-use super::limits::Connections;
+use super::limits::{Connections, UploadRates};
 use super::transport::{Received, Reception};
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::choker::{Change, Choker, PeerKey};
 use crate::domain::introductions::Introductions;
 use crate::domain::publication::PublicationId;
+use crate::domain::rate::ByteRate;
 use crate::domain::session::Session;
 use crate::domain::tally::Tally;
 use crate::domain::torrent::Torrent;
@@ -51,6 +52,7 @@ struct Inner {
     options: Options,
     reception: Reception,
     connections: Connections,
+    rates: UploadRates,
     next_peer: AtomicU64,
     /// The torrents that have peers. Locked before any torrent's own lock; never held over an await.
     awake: Mutex<HashMap<PublicationId, Arc<Awake>>>,
@@ -61,6 +63,7 @@ struct Awake {
     torrent: Arc<Torrent>,
     tally: Arc<Tally>,
     trees: Trees,
+    rate: Option<ByteRate>,
     peers: Mutex<Peers>,
 }
 
@@ -85,6 +88,7 @@ impl Engine {
         Self(Arc::new(Inner {
             catalog,
             reader,
+            rates: UploadRates::new(&options, ambient::now()),
             options,
             reception,
             connections,
@@ -153,6 +157,7 @@ impl Engine {
             party: &mut peer,
             options: &self.0.options,
             read_size: READ_SIZE,
+            grant: None,
         };
         let closed = connection.run(shutdown).await;
         tracing::debug!(%source, peer_id = %handshake.peer_id, %publication, reason = %closed, "peer has gone");
@@ -197,6 +202,7 @@ impl Inner {
                 torrent: Arc::clone(torrent),
                 tally: self.catalog.tally(torrent.publication),
                 trees: Trees::default(),
+                rate: UploadRates::of_torrent(&self.options),
                 peers: Mutex::new(Peers {
                     choker: Choker::new(self.options.choker()),
                     introductions: Introductions::default(),

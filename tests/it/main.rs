@@ -20,6 +20,7 @@ mod download;
 mod download_command;
 mod edit_command;
 mod encryption;
+mod limits;
 mod magnet_command;
 mod peer;
 mod peer_exchange;

@@ -16,6 +16,7 @@ use crate::domain::picker::Collected;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::session::{Output, Session};
 use crate::engine::connection::{Closed, Connection, Outbox, Party};
+use crate::engine::limits::{Grant, Wanted};
 use crate::engine::transport::HandshakeError;
 use crate::proto::bitfield::Bitfield;
 use crate::proto::geometry::Block;
@@ -72,6 +73,7 @@ pub(super) async fn call(
         party: &mut peer,
         options: &options,
         read_size: READ_SIZE,
+        grant: None,
     };
     let closed = connection.run(hang_up).await;
     tracing::debug!(%address, peer_id = %handshake.peer_id, reason = %closed, "peer has gone");
@@ -281,6 +283,10 @@ impl Party for Leeching {
     /// Hashes are given by those who have the content, and no v2-only torrent is downloaded here.
     async fn prove(&mut self, _asked: &RawHashes) -> Result<Option<Proof>, Closed> {
         Ok(None)
+    }
+
+    fn grant(&self, wanted: Wanted, now: Instant) -> Grant {
+        wanted.granted(now)
     }
 
     fn sent(&mut self, _bytes: u64) {}

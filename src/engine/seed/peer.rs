@@ -13,6 +13,7 @@ use crate::domain::session::{Output, Session};
 use crate::domain::torrent::Torrent;
 use crate::engine::connection::{Closed, Outbox, Party};
 use crate::engine::hashes::HashExchange;
+use crate::engine::limits::{Grant, Wanted};
 use crate::engine::metadata::MetadataExchange;
 use crate::proto::geometry::Block;
 use crate::proto::metainfo::proof::Proof;
@@ -31,6 +32,7 @@ pub(super) struct Seeding<'a> {
     engine: &'a Inner,
     awake: Arc<Awake>,
     key: PeerKey,
+    source: IpAddr,
     link: Arc<Link>,
     metadata: MetadataExchange,
     hashes: HashExchange,
@@ -50,6 +52,7 @@ impl<'a> Seeding<'a> {
             engine,
             awake,
             key,
+            source,
             link,
             metadata,
             hashes: HashExchange::new(torrent),
@@ -253,8 +256,16 @@ impl Party for Seeding<'_> {
         }
     }
 
+    fn grant(&self, wanted: Wanted, now: Instant) -> Grant {
+        let of_torrent = self.awake.rate.as_ref();
+        self.engine
+            .rates
+            .grant(of_torrent, self.source, wanted, now)
+    }
+
     fn sent(&mut self, bytes: u64) {
         self.awake.tally.add_peer_bytes(bytes);
+        self.awake.lock_peers().choker.note_sent(self.key, bytes);
     }
 }
 

@@ -1,0 +1,119 @@
+//! How fast content leaves, and who gets a place (`peer.upload_rate`, `peer.connections`).
+
+use std::time::Duration;
+
+use sower::proto::id::InfoHash;
+use sower::proto::wire::message::{Message, RawBlock};
+
+use crate::peer::ScriptedPeer;
+use crate::support::Server;
+
+const BLOCK: u32 = 16 * 1024;
+
+/// A publication of 128 blocks.
+fn publish(environment: &[(&str, &str)]) -> (Server, InfoHash) {
+    let server = Server::start_with(environment);
+    let token = server.token();
+    let content = vec![7; 128 * BLOCK as usize];
+    let (status, publication) = server.publish(&token, &[], &[("a.bin", &content)]);
+    assert_eq!(status, 201, "{publication}");
+    let info_hash = InfoHash::from_hex(publication["info_hash_v1"].as_str().unwrap()).unwrap();
+    (server, info_hash)
+}
+
+fn peer(server: &Server, info_hash: InfoHash, ip: &str) -> ScriptedPeer {
+    let mut peer = ScriptedPeer::greet_from(ip, &server.address(), info_hash);
+    peer.become_unchoked();
+    peer
+}
+
+fn ask_for(peer: &mut ScriptedPeer, blocks: u32) {
+    for index in 0..blocks {
+        peer.request(index, 0, BLOCK);
+    }
+}
+
+fn take(peer: &mut ScriptedPeer, blocks: u32) {
+    for _ in 0..blocks {
+        peer.next_that(|message| matches!(message, Message::Piece { .. }).then_some(()));
+    }
+}
+
+/// How long that takes.
+fn timed(work: impl FnOnce()) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the test measures a real rate")]
+    let before = std::time::Instant::now();
+    work();
+    before.elapsed()
+}
+
+#[test]
+fn all_peers_together_get_the_rate_and_share_it() {
+    let (server, info_hash) = publish(&[("SOWER_PEER__UPLOAD_RATE", "1000000")]);
+    let mut peers = [
+        peer(&server, info_hash, "127.0.0.2"),
+        peer(&server, info_hash, "127.0.0.3"),
+    ];
+    // 64 blocks are a second of the rate; a tenth of a second may be in advance, and the last blocks owe.
+    let took = timed(|| {
+        peers.iter_mut().for_each(|peer| ask_for(peer, 32));
+        peers.iter_mut().for_each(|peer| take(peer, 32));
+    });
+    assert!(
+        (0.7..5.0).contains(&took.as_secs_f64()),
+        "64 blocks took {took:?}"
+    );
+}
+
+#[test]
+fn a_torrent_has_a_rate_of_its_own() {
+    let (server, info_hash) = publish(&[("SOWER_PEER__UPLOAD_RATE_PER_TORRENT", "1000000")]);
+    let mut peer = peer(&server, info_hash, "127.0.0.2");
+    let took = timed(|| {
+        ask_for(&mut peer, 64);
+        take(&mut peer, 64);
+    });
+    assert!(took.as_secs_f64() > 0.7, "64 blocks took {took:?}");
+}
+
+#[test]
+fn a_network_at_its_rate_slows_down_nobody_else() {
+    let (server, info_hash) = publish(&[("SOWER_PEER__UPLOAD_RATE_PER_NETWORK", "100000")]);
+    let mut greedy = peer(&server, info_hash, "127.0.0.2");
+    ask_for(&mut greedy, 128);
+    take(&mut greedy, 2);
+    let took = timed(|| {
+        let mut other = peer(&server, info_hash, "127.0.0.3");
+        ask_for(&mut other, 1);
+        take(&mut other, 1);
+    });
+    assert!(took.as_secs_f64() < 1.0, "a block took {took:?}");
+}
+
+#[test]
+fn what_waits_for_the_rate_can_be_taken_back() {
+    let (server, info_hash) = publish(&[("SOWER_PEER__UPLOAD_RATE", "50000")]);
+    let mut peer = peer(&server, info_hash, "127.0.0.2");
+    ask_for(&mut peer, 128);
+    take(&mut peer, 1);
+    for index in 1..128 {
+        peer.send(&Message::Cancel(RawBlock {
+            index,
+            begin: 0,
+            length: BLOCK,
+        }));
+    }
+    let mut answered = 1;
+    let took = timed(|| {
+        while answered < 128 {
+            peer.next_that(|message| {
+                matches!(message, Message::Piece { .. } | Message::Reject(_)).then_some(())
+            });
+            answered += 1;
+        }
+    });
+    assert!(
+        took.as_secs_f64() < 10.0,
+        "128 blocks at this rate take 40 s"
+    );
+}
