@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +30,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::domain::networks::Networks;
 use crate::door::{self, Arrival, Entrance, Guests, Services};
-use crate::engine::Engine;
+use crate::engine::{Datagram, Engine, UtpPort};
 use crate::proto::id::PeerId;
 use crate::publish::{Ingest, sweep};
 use crate::reader::Reader;
@@ -77,7 +78,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The socket for packets cannot be set up.
-    #[error("the UDP tracker's socket cannot be set up")]
+    #[error("the socket of the UDP tracker and uTP cannot be set up")]
     Packets(#[source] io::Error),
     /// The public address is none.
     #[error("public_url is no address: {0}")]
@@ -340,8 +341,13 @@ impl Ports {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<(), StartError> {
-        let packets =
+        let utp = services.utp(&self.packets, tasks, shutdown);
+        let utp = utp.map_err(StartError::Packets)?;
+        let mut packets =
             UdpTracker::new(self.packets, Arc::clone(tracker)).map_err(StartError::Packets)?;
+        if let Some(utp) = utp {
+            packets = packets.with_utp(utp);
+        }
         let serving = packets
             .start(shutdown.clone())
             .map_err(StartError::Packets)?;
@@ -414,6 +420,24 @@ struct House {
     site: web::Site,
     engine: Engine,
     shutdown: CancellationToken,
+}
+
+impl House {
+    /// Begins to serve peers over uTP, and gives what takes their packets; `None` where it is turned off.
+    fn utp(
+        &self,
+        socket: &UdpSocket,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> io::Result<Option<mpsc::Sender<Datagram>>> {
+        if !self.engine.options().utp {
+            return Ok(None);
+        }
+        let (port, packets) = UtpPort::open(socket, self.engine.options(), shutdown)?;
+        let (engine, peers, shutdown) = (self.engine.clone(), tasks.clone(), shutdown.clone());
+        tasks.spawn(async move { engine.serve_utp(port, &peers, shutdown).await });
+        Ok(Some(packets))
+    }
 }
 
 impl Services for House {

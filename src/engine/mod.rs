@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `transport` | a TCP stream becomes a peer: the handshake, in and out, encrypted or not |
+//! | `transport` | a connection over TCP or uTP becomes a peer: the handshake, in and out, encrypted or not |
 //! | `connection` | one peer: the loop between its socket and its `Session` |
 //! | `limits` | how many connections there may be, and how fast content leaves |
 //! | `metadata` | the `info` dictionary for magnet links |
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{choker, session};
 
 pub use seed::Engine;
-pub use transport::Encryption;
+pub use transport::{Datagram, Encryption, UtpPort};
 
 /// The bounds of the peer engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct Options {
     pub encryption: Encryption,
     /// Encrypted handshakes that a network (an IPv4 address, an IPv6 /64) may begin in a minute; 0 for no bound. Each costs arithmetic.
     pub keys_per_minute: u32,
+    /// Whether peers may come over uTP too, by the port of the UDP tracker.
+    pub utp: bool,
     /// Seconds that a peer keeps its slot while others wait.
     pub slot_turn: u64,
     /// Bytes of content a second that go to peers, in all; 0 for no bound.
@@ -82,6 +84,7 @@ impl Default for Options {
             upload_rate_per_network: 0,
             encryption: Encryption::default(),
             keys_per_minute: 600,
+            utp: true,
             handshake_timeout: 10,
             idle_timeout: 180,
             write_timeout: 60,

@@ -16,13 +16,14 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::peer::Seeding;
 use super::Options;
 use super::connection::Connection;
 use super::hashes::Trees;
 use super::limits::{Connections, UploadRates};
-use super::transport::{Received, Reception};
+use super::transport::{Received, Reception, Stream, UtpPort};
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::choker::{Change, Choker, PeerKey};
@@ -97,6 +98,11 @@ impl Engine {
         }))
     }
 
+    /// The bounds that it was made with.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
     /// Makes choke decisions until shutdown.
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut rounds = interval(ROUND);
@@ -113,6 +119,35 @@ impl Engine {
     pub async fn serve(
         &self,
         stream: TcpStream,
+        received: BytesMut,
+        source: SocketAddr,
+        shutdown: &CancellationToken,
+    ) {
+        self.attend(stream.into(), received, source, shutdown).await;
+    }
+
+    /// Serves whoever connects over uTP, each in a task of its own, until shutdown.
+    pub async fn serve_utp(&self, port: UtpPort, tasks: &TaskTracker, shutdown: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = port.accept() => accepted,
+            };
+            let Some(stream) = accepted else {
+                return;
+            };
+            let (engine, shutdown) = (self.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                let source = stream.remote_addr();
+                let (stream, received) = (stream.into(), BytesMut::new());
+                engine.attend(stream, received, source, &shutdown).await;
+            });
+        }
+    }
+
+    async fn attend(
+        &self,
+        stream: Stream,
         received: BytesMut,
         source: SocketAddr,
         shutdown: &CancellationToken,

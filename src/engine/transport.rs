@@ -1,6 +1,7 @@
 //! A connection becomes a peer: the handshake, in and out (BEP 3), encrypted or not (message stream encryption).
 
 mod stream;
+mod utp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use self::stream::Stream;
+pub use self::utp::{Datagram, UtpPort};
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::publication::PublicationId;
@@ -129,12 +131,12 @@ impl Reception {
     /// Answers a peer that connected to us about a torrent of `catalog`. `received` holds the bytes that came already.
     pub(crate) async fn answer(
         &self,
-        stream: impl Into<Stream>,
+        stream: Stream,
         received: BytesMut,
         source: IpAddr,
         catalog: &Catalog,
     ) -> Result<Received, HandshakeError> {
-        let exchange = self.exchange(stream.into(), received, source, catalog);
+        let exchange = self.exchange(stream, received, source, catalog);
         timeout(self.deadline, exchange)
             .await
             .map_err(|_| HandshakeError::Timeout)?

@@ -15,6 +15,9 @@ const WINDOW: u64 = 60;
 /// Windows behind the current one whose ids still hold.
 const LENIENCE: u64 = 2;
 
+/// The first bit of every id: it tells what follows from the packets of uTP, which share the port.
+const NOT_UTP: u64 = 1 << 63;
+
 /// Gives and checks connection ids.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionIds {
@@ -40,13 +43,14 @@ impl ConnectionIds {
     }
 
     fn of_window(&self, address: IpAddr, window: u64) -> ConnectionId {
-        ConnectionId(self.key.hash_one((address.to_canonical(), window)))
+        ConnectionId(self.key.hash_one((address.to_canonical(), window)) | NOT_UTP)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::wire::utp::is_utp;
 
     const ADDRESS: &str = "198.51.100.7";
 
@@ -70,6 +74,14 @@ mod tests {
         let id = ids.give(ip(ADDRESS), 0);
         assert!(ids.holds(id, ip("::ffff:198.51.100.7"), 0));
         assert!(!ids.holds(id, ip("198.51.100.8"), 0));
+    }
+
+    #[test]
+    fn what_begins_with_an_id_is_not_taken_for_utp() {
+        for last in 0..=u8::MAX {
+            let id = ConnectionIds::default().give(IpAddr::from([198, 51, 100, last]), 0);
+            assert!(!is_utp(&[id.0.to_be_bytes(); 3].concat()));
+        }
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! its own, so nobody can be flooded through this tracker.
 
 use std::io::{self, IoSliceMut, PipeReader};
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ use crate::proto::tracker::udp::{
     Action, Family, RequestError, RequestHead, claimed_ip, decode_announce, decode_scrape,
     encode_announced, encode_connected, encode_failure, encode_scraped,
 };
+use crate::proto::wire::utp::is_utp;
 
 /// Bytes that a batch of packets may bring from one sender: the kernel joins those that came together.
 const MAX_BURST: usize = 16 * 1024;
@@ -39,6 +41,8 @@ pub struct UdpTracker {
     socket: UdpSocket,
     state: UdpSocketState,
     answers: Answers,
+    /// Where the packets of uTP go; a full channel loses them.
+    utp: Option<mpsc::Sender<(SocketAddr, Vec<u8>)>>,
 }
 
 /// What is said to packets, apart from the socket.
@@ -66,7 +70,17 @@ impl UdpTracker {
                 ids: ConnectionIds::default(),
                 start: ambient::now(),
             },
+            utp: None,
         })
+    }
+
+    /// Hands the packets of uTP over, with where they came from; where the channel is full, they are lost.
+    #[must_use]
+    pub fn with_utp(self, packets: mpsc::Sender<(SocketAddr, Vec<u8>)>) -> Self {
+        Self {
+            utp: Some(packets),
+            ..self
+        }
     }
 
     /// Answers on a thread of its own until `shutdown`.
@@ -126,6 +140,12 @@ impl UdpTracker {
             for (burst, meta) in received.chunks_exact(MAX_BURST).zip(&metas).take(count) {
                 let bytes = burst.get(..meta.len).unwrap_or_default();
                 for packet in bytes.chunks(meta.stride.max(1)) {
+                    if let Some(utp) = &self.utp
+                        && is_utp(packet)
+                    {
+                        let _ = utp.try_send((meta.addr, packet.to_vec()));
+                        continue;
+                    }
                     replies.add(meta.addr, meta.dst_ip, |answer| {
                         self.answers.answer(packet, meta.addr.ip(), now, answer);
                     });

@@ -5,6 +5,7 @@ import re
 import doors
 import encryption
 import meeting
+import utp
 from cases import CLIENTS, FORMATS, ClientCase, Way
 from doors import DoorCase
 from encryption import EncryptedCase, EncryptedSeedCase
@@ -13,6 +14,7 @@ from publication import SIZES
 from reading import SECTION
 from reverse import ReverseCase
 from trial import Outcome
+from utp import UtpCase
 
 HEAD = """\
 # Interoperability
@@ -91,6 +93,11 @@ def page(results):
     met = [result for result in results if isinstance(result.case, MeetingCase)]
     rows = [[it.case.client.name, it.case.client.version(), it.case.format, cell(it, notes)] for it in met]
     parts.append(table(["client", "version", "format", "seconds"], rows))
+    parts.append(utp.SECTION)
+    over_utp = [result for result in results if isinstance(result.case, UtpCase)]
+    over_utp.sort(key=lambda result: str(result.case).lower())
+    rows = [[it.case.client.name, it.case.client.version(), it.case.client.what, cell(it, notes)] for it in over_utp]
+    parts.append(table(["client", "version", "how", "seconds"], rows))
     parts += ["## Notes", str(notes), SECTION]
     return "\n\n".join(parts) + "\n"
 

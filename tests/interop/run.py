@@ -25,6 +25,7 @@ from publication import Publication
 from reverse import every_reverse_case
 from server import Sower
 from trial import Outcome, Result, attempt
+from utp import every_utp_case
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOG_LINES = 20
@@ -73,6 +74,7 @@ def main():
     every_case = (
         *every_reverse_case(),
         *every_encrypted_case(),
+        *every_utp_case(),
         *every_door_case(),
         *every_meeting_case(),
         *every_client_case(),

@@ -32,6 +32,7 @@ mod statistics;
 mod support;
 mod tracker;
 mod udp_tracker;
+mod utp;
 mod v2_peers;
 mod verify_command;
 mod web_seed;

@@ -1,34 +1,38 @@
-//! What carries a peer's bytes: a TCP connection, encrypted or not.
+//! What carries a peer's bytes: TCP or uTP, encrypted or not.
 //!
-//! It is asked like a socket that does not block. A plain one costs one comparison for each call; an encrypted one decrypts what it reads where it lies, and
+//! It is asked like a socket that does not block. A plain TCP connection costs two comparisons for each call; an encrypted one decrypts what it reads where it lies, and
 //! encrypts what it writes into a buffer of its own.
 
 use std::io;
 
 use bytes::BytesMut;
+use librqbit_utp::UtpStream;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::utp::UtpPeer;
 use crate::proto::wire::encryption::{Keystream, Keystreams};
 
 /// Bytes that are encrypted ahead of the socket, at most.
 const ENCRYPTED_AHEAD: usize = 64 * 1024;
 
 /// A peer's connection.
-#[derive(Debug)]
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    carrier: Carrier,
     encryption: Option<Box<Encryption>>,
 }
 
-#[derive(Debug)]
+enum Carrier {
+    Tcp(TcpStream),
+    Utp(Box<UtpPeer>),
+}
+
 struct Encryption {
     incoming: Keystream,
     outgoing: Outgoing,
 }
 
 /// The bytes that are offered next, as far as they are encrypted already: the socket took only those before them.
-#[derive(Debug)]
 struct Outgoing {
     keystream: Keystream,
     encrypted: Vec<u8>,
@@ -39,8 +43,26 @@ impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
         let _ = tcp.set_nodelay(true);
         Self {
-            tcp,
+            carrier: Carrier::Tcp(tcp),
             encryption: None,
+        }
+    }
+}
+
+impl From<UtpStream> for Stream {
+    fn from(utp: UtpStream) -> Self {
+        Self {
+            carrier: Carrier::Utp(Box::new(UtpPeer::new(utp))),
+            encryption: None,
+        }
+    }
+}
+
+impl Carrier {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_write(bytes),
+            Self::Utp(utp) => utp.try_write(bytes),
         }
     }
 }
@@ -60,21 +82,27 @@ impl Stream {
 
     /// Waits until it may be read or written, as `interest` says; says whether it may be read. Cancel-safe.
     pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<bool> {
-        Ok(self.tcp.ready(interest).await?.is_readable())
+        match &mut self.carrier {
+            Carrier::Tcp(tcp) => Ok(tcp.ready(interest).await?.is_readable()),
+            Carrier::Utp(utp) => utp.ready(interest).await,
+        }
     }
 
     /// Writes as much as goes without waiting, and says how much that was. What was not taken must be offered again before anything else.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.encryption {
-            None => self.tcp.try_write(bytes),
-            Some(encryption) => encryption.outgoing.try_write(&self.tcp, bytes),
+            None => self.carrier.try_write(bytes),
+            Some(encryption) => encryption.outgoing.try_write(&mut self.carrier, bytes),
         }
     }
 
     /// Reads as much as is there, up to the room in `buffer`; nothing at the end of the stream.
     pub(crate) fn try_read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         let before = buffer.len();
-        let count = self.tcp.try_read_buf(buffer)?;
+        let count = match &mut self.carrier {
+            Carrier::Tcp(tcp) => tcp.try_read_buf(buffer)?,
+            Carrier::Utp(utp) => utp.try_read_buf(buffer)?,
+        };
         if let Some(encryption) = &mut self.encryption {
             encryption.incoming.apply(&mut buffer[before..]);
         }
@@ -111,7 +139,7 @@ impl Stream {
 }
 
 impl Outgoing {
-    fn try_write(&mut self, tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, carrier: &mut Carrier, bytes: &[u8]) -> io::Result<usize> {
         if self.sent == self.encrypted.len() {
             let next = &bytes[..bytes.len().min(ENCRYPTED_AHEAD)];
             self.encrypted.clear();
@@ -119,7 +147,7 @@ impl Outgoing {
             self.keystream.apply(&mut self.encrypted);
             self.sent = 0;
         }
-        let written = tcp.try_write(&self.encrypted[self.sent..])?;
+        let written = carrier.try_write(&self.encrypted[self.sent..])?;
         self.sent += written;
         if self.sent == self.encrypted.len() && written == bytes.len() {
             // Idle peers shall cost little.

@@ -6,6 +6,7 @@
 //! | [`handshake`] | the first 68 bytes in each direction |
 //! | [`message`] | the length-prefixed messages that follow |
 //! | [`peer_exchange`] | one of these: peers introduce peers |
+//! | [`utp`] | which packets are those of uTP |
 //! | [`extension`] | the messages that the extension protocol carries, metadata exchange among them |
 
 pub mod encryption;
@@ -13,3 +14,4 @@ pub mod extension;
 pub mod handshake;
 pub mod message;
 pub mod peer_exchange;
+pub mod utp;

@@ -1,0 +1,149 @@
+//! Peers over uTP by the port of the UDP tracker (BEP 29).
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::thread;
+
+use librqbit_utp::UtpSocketUdp;
+use sower::proto::id::InfoHash;
+use sower::proto::wire::encryption::Methods;
+use sower::proto::wire::message::Message;
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+
+use crate::peer::ScriptedPeer;
+use crate::support::{PATIENCE, Server};
+
+struct Seed {
+    server: Server,
+    info_hash: InfoHash,
+    content: Vec<u8>,
+}
+
+impl Seed {
+    fn start(environment: &[(&str, &str)]) -> Self {
+        let server = Server::start_with(environment);
+        let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (status, publication) =
+            server.publish(&server.token(), &[], &[("content.bin", &content)]);
+        assert_eq!(status, 201, "{publication}");
+        let info_hash = publication["info_hash_v1"].as_str().unwrap();
+        Self {
+            info_hash: InfoHash::from_hex(info_hash).unwrap(),
+            server,
+            content,
+        }
+    }
+
+    fn serves(&self, mut peer: ScriptedPeer) {
+        peer.become_unchoked();
+        // All requests at once: the answers are more than the window.
+        let blocks = self.content.len() / 16_384;
+        let piece_length = 16_384;
+        for index in 0..u32::try_from(blocks).unwrap() {
+            peer.request(index, 0, piece_length);
+        }
+        for index in 0..blocks {
+            let data = peer.next_that(|message| match message {
+                Message::Piece { data, .. } => Some(data),
+                _ => None,
+            });
+            let at = index * 16_384;
+            assert!(data == self.content[at..at + 16_384], "block {index}");
+        }
+    }
+
+    /// Whether the UDP tracker gives connection ids.
+    fn tracks(&self) -> bool {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let question = b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\x01\x02\x03\x04";
+        socket.send_to(question, self.server.address()).unwrap();
+        let mut answer = [0; 100];
+        let length = socket.recv(&mut answer).unwrap();
+        length == 16 && answer[..8] == [0, 0, 0, 0, 1, 2, 3, 4]
+    }
+}
+
+/// A TCP address whose one connection goes on to `server` over uTP.
+fn bridge(server: &str) -> String {
+    let server: SocketAddr = server.parse().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let (tcp, _) = listener.accept().unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let socket = UtpSocketUdp::new_udp("127.0.0.1:0".parse().unwrap())
+                .await
+                .unwrap();
+            let mut utp = socket.connect(server).await.unwrap();
+            let mut tcp = TcpStream::from_std(tcp).unwrap();
+            let _ = copy_bidirectional(&mut tcp, &mut utp).await;
+        });
+    });
+    address
+}
+
+#[test]
+fn peers_over_utp_are_served_plain_and_encrypted_beside_the_tracker() {
+    let seed = Seed::start(&[]);
+    let server = seed.server.address();
+    seed.serves(ScriptedPeer::greet(&bridge(&server), seed.info_hash));
+    assert!(seed.tracks());
+    let address = bridge(&server);
+    let encrypted =
+        ScriptedPeer::greet_encrypted(&address, seed.info_hash, Methods::OnlyRc4, 4_096);
+    assert!(encrypted.is_encrypted());
+    seed.serves(encrypted);
+    assert!(seed.tracks());
+}
+
+#[test]
+fn many_peers_share_the_port() {
+    let seed = Seed::start(&[]);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let address = bridge(&seed.server.address());
+                seed.serves(ScriptedPeer::greet(&address, seed.info_hash));
+            });
+        }
+    });
+}
+
+#[test]
+fn packets_that_belong_to_no_connection_change_nothing() {
+    let seed = Seed::start(&[]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for first in [0x01, 0x11, 0x21, 0x31, 0x41] {
+        for number in 0..400_u32 {
+            let mut packet = vec![first; 20 + number as usize % 60];
+            packet[2..6].copy_from_slice(&number.to_be_bytes());
+            socket.send_to(&packet, seed.server.address()).unwrap();
+        }
+    }
+    assert!(seed.tracks());
+    let address = bridge(&seed.server.address());
+    seed.serves(ScriptedPeer::greet(&address, seed.info_hash));
+}
+
+#[test]
+fn without_utp_its_packets_go_unanswered() {
+    let seed = Seed::start(&[("SOWER_PEER__UTP", "false")]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = seed.server.address();
+    let mut syn = [0; 20];
+    syn[0] = 0x41;
+    socket.send_to(&syn, &server).unwrap();
+    // The tracker answers what comes behind it, and nothing came before that.
+    let question = b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\x01\x02\x03\x04";
+    socket.send_to(question, &server).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = [0; 100];
+    assert_eq!(socket.recv(&mut answer).unwrap(), 16);
+    assert_eq!(answer[4..8], [1, 2, 3, 4]);
+}
