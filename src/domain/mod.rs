@@ -12,6 +12,7 @@ pub mod networks;
 pub mod passkey;
 pub mod picker;
 pub mod pipeline;
+pub mod places;
 pub mod publication;
 mod rarity;
 pub mod rate;

@@ -43,6 +43,9 @@ pub(crate) enum Closed {
     /// The peer's blocks made up a piece that is not the torrent's.
     #[error("the peer sent false data")]
     Poisoned,
+    /// All places are taken, and another has a better claim to this one.
+    #[error("the peer made room for another")]
+    Displaced,
     /// The peer gives nothing.
     #[error("the peer gives nothing")]
     Unhelpful,

@@ -40,6 +40,10 @@ pub struct Options {
     pub connections: usize,
     /// Peers that may be connected from one address.
     pub connections_per_address: usize,
+    /// Peers of one torrent that may be connected.
+    pub connections_per_torrent: usize,
+    /// Seconds that a peer may want nothing before it makes room for others, where all places are taken.
+    pub idle_patience: u64,
     /// Peers of one torrent that may request at the same time.
     pub upload_slots: usize,
     /// Whether connections with peers are encrypted.
@@ -77,6 +81,8 @@ impl Default for Options {
             advertise: String::new(),
             connections: 2_000,
             connections_per_address: 32,
+            connections_per_torrent: 1_000,
+            idle_patience: 30,
             upload_slots: 64,
             slot_turn: 30,
             upload_rate: 0,

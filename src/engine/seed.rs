@@ -6,7 +6,7 @@
 mod peer;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +28,7 @@ use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::choker::{Change, Choker, PeerKey};
 use crate::domain::introductions::Introductions;
+use crate::domain::places::{Places, Standing};
 use crate::domain::publication::PublicationId;
 use crate::domain::rate::ByteRate;
 use crate::domain::session::Session;
@@ -39,6 +40,9 @@ use crate::reader::Reader;
 
 /// How often choke decisions are made (BEP 3: every ten seconds).
 const ROUND: Duration = Duration::from_secs(10);
+
+/// Peers that may shake hands beyond those that may be connected.
+const HANDSHAKES: usize = 256;
 
 /// Bytes to make room for when reading from a peer: two hundred requests.
 const READ_SIZE: usize = 4 * 1024;
@@ -56,7 +60,22 @@ struct Inner {
     rates: UploadRates,
     next_peer: AtomicU64,
     /// The torrents that have peers. Locked before any torrent's own lock; never held over an await.
-    awake: Mutex<HashMap<PublicationId, Arc<Awake>>>,
+    awake: Mutex<Swarms>,
+}
+
+/// The torrents that have peers, and how many peers those are.
+#[derive(Default)]
+struct Swarms {
+    torrents: HashMap<PublicationId, Arc<Awake>>,
+    peers: usize,
+}
+
+/// A peer that has come, and is to have a place.
+struct Newcomer {
+    key: PeerKey,
+    source: SocketAddr,
+    /// Its canonical priority (BEP 40).
+    priority: u32,
 }
 
 /// A torrent with at least one peer.
@@ -71,6 +90,7 @@ struct Awake {
 struct Peers {
     choker: Choker,
     introductions: Introductions,
+    places: Places,
     links: HashMap<PeerKey, Arc<Link>>,
 }
 
@@ -78,6 +98,7 @@ struct Peers {
 #[derive(Default)]
 struct Link {
     is_unchoked: AtomicBool,
+    is_displaced: AtomicBool,
     changed: Notify,
 }
 
@@ -85,7 +106,9 @@ impl Engine {
     /// An engine that serves what `catalog` lists from where `reader` reads it, under the name `peer_id`.
     pub fn new(catalog: Catalog, reader: Reader, options: Options, peer_id: PeerId) -> Self {
         let reception = Reception::new(peer_id, &options);
-        let connections = Connections::new(options.connections, options.connections_per_address);
+        // Whoever shakes hands may find a place although all are taken.
+        let connections = options.connections.saturating_add(HANDSHAKES);
+        let connections = Connections::new(connections, options.connections_per_address);
         Self(Arc::new(Inner {
             catalog,
             reader,
@@ -156,6 +179,8 @@ impl Engine {
             tracing::debug!(%source, "no place for another peer");
             return;
         };
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let local = stream.local_addr().unwrap_or(nowhere);
         let reception = &self.0.reception;
         let answered = reception.answer(stream, received, source.ip(), &self.0.catalog);
         let Received {
@@ -181,7 +206,9 @@ impl Engine {
             self.0.options.session(),
             now,
         );
-        let mut peer = Seeding::join(&self.0, torrent, source.ip());
+        let Some(mut peer) = Seeding::join(&self.0, torrent, source, local) else {
+            return tracing::debug!(%source, %publication, "no place for another peer");
+        };
         if handshake.reserved.has_extension_protocol() {
             peer.introduce(&mut session, source.ip());
         }
@@ -200,18 +227,19 @@ impl Engine {
 
     /// How many peers a publication's torrent has at this moment.
     pub fn peer_count(&self, publication: PublicationId) -> usize {
-        let awake = self.0.awake.lock().unwrap_or_else(PoisonError::into_inner);
+        let awake = self.0.lock_awake();
         awake
+            .torrents
             .get(&publication)
-            .map_or(0, |torrent| torrent.lock_peers().choker.len())
+            .map_or(0, |torrent| torrent.lock_peers().places.len())
     }
 }
 
 impl Inner {
     fn choke_round(&self, now: Instant) {
         let awake: Vec<Arc<Awake>> = {
-            let awake = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
-            awake.values().map(Arc::clone).collect()
+            let awake = self.lock_awake();
+            awake.torrents.values().map(Arc::clone).collect()
         };
         for torrent in awake {
             let mut peers = torrent.lock_peers();
@@ -223,49 +251,96 @@ impl Inner {
         }
     }
 
-    /// Adds a peer to those of its torrent, which wakes with the first one.
+    fn lock_awake(&self) -> std::sync::MutexGuard<'_, Swarms> {
+        self.awake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a peer to those of its torrent, which wakes with the first one; `None` where there is no place for it.
     fn join(
         &self,
         torrent: &Arc<Torrent>,
-        peer: PeerKey,
-        source: IpAddr,
-    ) -> (Arc<Awake>, Arc<Link>) {
-        let mut all = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
-        let awake = all.entry(torrent.publication).or_insert_with(|| {
+        peer: &Newcomer,
+        now: Instant,
+    ) -> Option<(Arc<Awake>, Arc<Link>)> {
+        let mut all = self.lock_awake();
+        let own = all.torrents.get(&torrent.publication).map(Arc::clone);
+        if !self.make_room(
+            &mut all,
+            own.as_deref(),
+            Standing::Active(peer.priority),
+            now,
+        ) {
+            return None;
+        }
+        let awake = all.torrents.entry(torrent.publication).or_insert_with(|| {
             tracing::debug!(publication = %torrent.publication, "torrent wakes");
             Arc::new(Awake {
                 torrent: Arc::clone(torrent),
                 tally: self.catalog.tally(torrent.publication),
                 trees: Trees::default(),
                 rate: UploadRates::of_torrent(&self.options),
-                peers: Mutex::new(Peers {
-                    choker: Choker::new(self.options.choker()),
-                    introductions: Introductions::default(),
-                    links: HashMap::new(),
-                }),
+                peers: Mutex::new(Peers::new(&self.options)),
             })
         });
-        let link = Arc::new(Link::default());
-        let mut peers = awake.lock_peers();
-        peers.choker.add(peer);
-        peers.introductions.add(peer, source);
-        peers.links.insert(peer, Arc::clone(&link));
-        drop(peers);
-        (Arc::clone(awake), link)
+        let awake = Arc::clone(awake);
+        let link = awake.lock_peers().add(peer, now);
+        all.peers += 1;
+        Some((awake, link))
     }
 
-    /// Takes a peer from those of its torrent, which falls asleep after the last one.
-    fn leave(&self, awake: &Awake, peer: PeerKey) {
-        let mut all = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut peers = awake.lock_peers();
-        peers.links.remove(&peer);
-        peers.introductions.remove(peer);
-        let change = peers.choker.remove(peer, ambient::now());
-        peers.apply(change.as_slice());
-        if peers.choker.is_empty() {
-            tracing::debug!(publication = %awake.torrent.publication, "torrent falls asleep");
-            all.remove(&awake.torrent.publication);
+    /// Makes sure of a place for somebody of that standing, whose torrent is `own`; says whether there is one.
+    fn make_room(
+        &self,
+        all: &mut Swarms,
+        own: Option<&Awake>,
+        standing: Standing,
+        now: Instant,
+    ) -> bool {
+        let patience = Duration::from_secs(self.options.idle_patience);
+        let least = |torrent: &Awake| {
+            let least = torrent.lock_peers().places.least(patience, now);
+            least.map(|(standing, peer)| (standing, peer, torrent.torrent.publication))
+        };
+        let own_is_full = own.is_some_and(|own| {
+            own.lock_peers().places.len() >= self.options.connections_per_torrent
+        });
+        let least = if own_is_full {
+            own.and_then(least)
+        } else if all.peers >= self.options.connections {
+            let torrents = all.torrents.values();
+            torrents.filter_map(|torrent| least(torrent)).min()
+        } else {
+            return true;
+        };
+        let Some((_, peer, publication)) = least.filter(|(least, ..)| *least < standing) else {
+            return false;
+        };
+        if let Some(torrent) = all.torrents.get(&publication).map(Arc::clone)
+            && let Some(link) = all.remove(&torrent, peer, now)
+        {
+            link.is_displaced.store(true, Relaxed);
+            link.changed.notify_one();
         }
+        true
+    }
+
+    /// Takes a peer from those of its torrent, if it did not have to make room before.
+    fn leave(&self, torrent: &Awake, peer: PeerKey) {
+        self.lock_awake().remove(torrent, peer, ambient::now());
+    }
+}
+
+impl Swarms {
+    /// Takes a peer from those of its torrent, which falls asleep after the last one. `None` where it was taken before.
+    fn remove(&mut self, torrent: &Awake, peer: PeerKey, now: Instant) -> Option<Arc<Link>> {
+        let mut peers = torrent.lock_peers();
+        let link = peers.remove(peer, now)?;
+        self.peers = self.peers.saturating_sub(1);
+        if peers.places.is_empty() {
+            tracing::debug!(publication = %torrent.torrent.publication, "torrent falls asleep");
+            self.torrents.remove(&torrent.torrent.publication);
+        }
+        Some(link)
     }
 }
 
@@ -276,6 +351,33 @@ impl Awake {
 }
 
 impl Peers {
+    fn new(options: &Options) -> Self {
+        Self {
+            choker: Choker::new(options.choker()),
+            introductions: Introductions::default(),
+            places: Places::default(),
+            links: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, peer: &Newcomer, now: Instant) -> Arc<Link> {
+        self.choker.add(peer.key);
+        self.introductions.add(peer.key, peer.source.ip());
+        self.places.take(peer.key, peer.priority, now);
+        let link = Arc::new(Link::default());
+        self.links.insert(peer.key, Arc::clone(&link));
+        link
+    }
+
+    fn remove(&mut self, peer: PeerKey, now: Instant) -> Option<Arc<Link>> {
+        let link = self.links.remove(&peer)?;
+        self.introductions.remove(peer);
+        self.places.leave(peer);
+        let change = self.choker.remove(peer, now);
+        self.apply(change.as_slice());
+        Some(link)
+    }
+
     /// Leaves each decision for the task of the peer that it is about.
     fn apply(&self, changes: &[Change]) {
         for change in changes {

@@ -117,3 +117,47 @@ fn what_waits_for_the_rate_can_be_taken_back() {
         "128 blocks at this rate take 40 s"
     );
 }
+
+#[test]
+fn who_wants_nothing_makes_room_and_who_wants_something_does_not_for_the_same() {
+    let (server, info_hash) = publish(&[
+        ("SOWER_PEER__CONNECTIONS", "2"),
+        ("SOWER_PEER__IDLE_PATIENCE", "0"),
+    ]);
+    let mut busy = peer(&server, info_hash, "127.0.0.2");
+    let mut idle = ScriptedPeer::greet_from("127.0.0.3", &server.address(), info_hash);
+    // It has heard from us, so it has its place.
+    assert!(idle.next().is_some());
+    let mut newcomer = peer(&server, info_hash, "127.0.0.4");
+    assert!(idle.is_closed());
+    for peer in [&mut busy, &mut newcomer] {
+        ask_for(peer, 1);
+        take(peer, 1);
+    }
+}
+
+#[test]
+fn a_full_torrent_leaves_the_places_of_others_alone() {
+    let (server, info_hash) = publish(&[
+        ("SOWER_PEER__CONNECTIONS_PER_TORRENT", "3"),
+        ("SOWER_PEER__UPLOAD_SLOTS", "100"),
+    ]);
+    let token = server.token_for("grace");
+    let (status, other) = server.publish(&token, &[], &[("b.bin", &[8; 70_000])]);
+    assert_eq!(status, 201, "{other}");
+    let other = InfoHash::from_hex(other["info_hash_v1"].as_str().unwrap()).unwrap();
+    let mut elsewhere = peer(&server, other, "127.0.0.2");
+    let mut crowd: Vec<_> = (3..13)
+        .map(|n| {
+            let mut peer =
+                ScriptedPeer::greet_from(&format!("127.0.0.{n}"), &server.address(), info_hash);
+            // The first word, or none: either way it is decided who has a place.
+            peer.next();
+            peer
+        })
+        .collect();
+    ask_for(&mut elsewhere, 1);
+    take(&mut elsewhere, 1);
+    let served = crowd.iter_mut().filter_map(ScriptedPeer::try_fetch);
+    assert_eq!(served.count(), 3);
+}

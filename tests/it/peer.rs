@@ -201,6 +201,31 @@ impl ScriptedPeer {
         })
     }
 
+    /// The first bytes of the torrent, if the server gives them and does not close the connection.
+    pub(crate) fn try_fetch(&mut self) -> Option<Vec<u8>> {
+        let request = RawBlock {
+            index: 0,
+            begin: 0,
+            length: 10,
+        };
+        for (message, answer) in [
+            (Message::Interested, Some(Message::Unchoke)),
+            (Message::Request(request), None),
+        ] {
+            let mut bytes = BytesMut::new();
+            message.encode(&mut bytes);
+            self.stream.write_all(&bytes).ok()?;
+            loop {
+                match self.next()? {
+                    Message::Piece { data, .. } => return Some(data.to_vec()),
+                    message if Some(&message) == answer.as_ref() => break,
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+
     /// Whether the server closes the connection, whatever it says before.
     pub(crate) fn is_closed(&mut self) -> bool {
         while self.receive() {

@@ -1,14 +1,15 @@
 //! The seed's side of one connection: what the peer asks for is read and sent, and the torrent's other peers are told of it.
 
 use std::io::IoSliceMut;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::{Awake, Inner, Link};
+use super::{Awake, Inner, Link, Newcomer};
 use crate::ambient;
 use crate::domain::choker::PeerKey;
+use crate::domain::places::canonical_priority;
 use crate::domain::session::{Output, Session};
 use crate::domain::torrent::Torrent;
 use crate::engine::connection::{Closed, Outbox, Party};
@@ -44,21 +45,32 @@ pub(super) struct Seeding<'a> {
 
 impl<'a> Seeding<'a> {
     /// The extension handshake, where the peer speaks the extension protocol, goes out before anything else.
-    pub(super) fn join(engine: &'a Inner, torrent: Arc<Torrent>, source: IpAddr) -> Self {
+    /// `None` where there is no place. `local` is our end of the connection.
+    pub(super) fn join(
+        engine: &'a Inner,
+        torrent: Arc<Torrent>,
+        source: SocketAddr,
+        local: SocketAddr,
+    ) -> Option<Self> {
         let key = PeerKey(engine.next_peer.fetch_add(1, Relaxed));
-        let (awake, link) = engine.join(&torrent, key, source);
+        let newcomer = Newcomer {
+            key,
+            source,
+            priority: canonical_priority(source, local),
+        };
+        let (awake, link) = engine.join(&torrent, &newcomer, ambient::now())?;
         let metadata = MetadataExchange::new(Arc::clone(&torrent));
-        Self {
+        Some(Self {
             engine,
             awake,
             key,
-            source,
+            source: source.ip(),
             link,
             metadata,
             hashes: HashExchange::new(torrent),
             peer_exchange_id: None,
             open: None,
-        }
+        })
     }
 
     /// Tells the peer what we speak, right after the handshake (BEP 10).
@@ -188,6 +200,7 @@ impl Party for Seeding<'_> {
         match output {
             Output::Interest(is_interested) => {
                 let mut peers = self.awake.lock_peers();
+                peers.places.set_interested(self.key, is_interested, now);
                 let changes = peers.choker.set_interested(self.key, is_interested, now);
                 peers.apply(&changes);
             }
@@ -216,6 +229,9 @@ impl Party for Seeding<'_> {
     }
 
     fn wake(&mut self, session: &mut Session, now: Instant) -> Result<(), Closed> {
+        if self.link.is_displaced.load(Relaxed) {
+            return Err(Closed::Displaced);
+        }
         if self.link.is_unchoked.load(Relaxed) {
             session.unchoke();
         } else {

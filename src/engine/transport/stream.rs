@@ -4,6 +4,7 @@
 //! encrypts what it writes into a buffer of its own.
 
 use std::io;
+use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use librqbit_utp::UtpStream;
@@ -78,6 +79,14 @@ impl Stream {
                 sent: 0,
             },
         }));
+    }
+
+    /// Our end of the connection; `None` where it is not known, as with uTP.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.carrier {
+            Carrier::Tcp(tcp) => tcp.local_addr().ok(),
+            Carrier::Utp(_) => None,
+        }
     }
 
     /// Waits until it may be read or written, as `interest` says; says whether it may be read. Cancel-safe.
