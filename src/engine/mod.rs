@@ -52,6 +52,8 @@ pub struct Options {
     pub keys_per_minute: u32,
     /// Whether peers may come over uTP too, by the port of the UDP tracker.
     pub utp: bool,
+    /// uTP connections that have said nothing yet, in all.
+    pub utp_undecided: usize,
     /// Seconds that a peer keeps its slot while others wait.
     pub slot_turn: u64,
     /// Bytes of content a second that go to peers, in all; 0 for no bound.
@@ -91,6 +93,7 @@ impl Default for Options {
             encryption: Encryption::default(),
             keys_per_minute: 600,
             utp: true,
+            utp_undecided: 256,
             handshake_timeout: 10,
             idle_timeout: 180,
             write_timeout: 60,

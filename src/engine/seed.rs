@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -151,6 +151,9 @@ impl Engine {
 
     /// Serves whoever connects over uTP, each in a task of its own, until shutdown.
     pub async fn serve_utp(&self, port: UtpPort, tasks: &TaskTracker, shutdown: CancellationToken) {
+        let options = &self.0.options;
+        let undecided = Connections::new(options.utp_undecided, options.connections_per_address);
+        let patience = Duration::from_secs(options.handshake_timeout);
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -159,11 +162,25 @@ impl Engine {
             let Some(stream) = accepted else {
                 return;
             };
+            // The address may be false until something comes from there, so nobody takes a peer's place before that.
+            let source = stream.remote_addr();
+            let Some(waiting) = undecided.enter(source.ip().to_canonical()) else {
+                tracing::debug!(%source, "too many uTP connections have said nothing yet");
+                continue;
+            };
             let (engine, shutdown) = (self.clone(), shutdown.clone());
             tasks.spawn(async move {
-                let source = stream.remote_addr();
-                let (stream, received) = (stream.into(), BytesMut::new());
-                engine.attend(stream, received, source, &shutdown).await;
+                let mut stream = Stream::from(stream);
+                let mut received = BytesMut::new();
+                let heard = timeout(patience, stream.receive(&mut received));
+                let heard = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    heard = heard => heard,
+                };
+                drop(waiting);
+                if let Ok(Ok(())) = heard {
+                    engine.attend(stream, received, source, &shutdown).await;
+                }
             });
         }
     }

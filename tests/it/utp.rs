@@ -132,6 +132,26 @@ fn packets_that_belong_to_no_connection_change_nothing() {
 }
 
 #[test]
+fn connections_under_false_addresses_take_no_peers_place() {
+    let seed = Seed::start(&[("SOWER_PEER__CONNECTIONS", "4")]);
+    let mut answered = 0;
+    for last in 1..=60 {
+        let source = UdpSocket::bind(SocketAddr::from(([127, 0, 2, last], 0))).unwrap();
+        let mut syn = [0; 20];
+        syn[0] = 0x41;
+        syn[3] = last;
+        source.send_to(&syn, seed.server.address()).unwrap();
+        source.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The answer shows that the connection is there; it is never acknowledged.
+        answered += usize::from(source.recv(&mut [0; 100]).is_ok());
+    }
+    assert_eq!(answered, 60);
+    seed.serves(ScriptedPeer::greet(&seed.server.address(), seed.info_hash));
+    let address = bridge(&seed.server.address());
+    seed.serves(ScriptedPeer::greet(&address, seed.info_hash));
+}
+
+#[test]
 fn without_utp_its_packets_go_unanswered() {
     let seed = Seed::start(&[("SOWER_PEER__UTP", "false")]);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -119,7 +119,7 @@ impl Stream {
     }
 
     /// Waits for more bytes.
-    pub(super) async fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<()> {
+    pub(crate) async fn receive(&mut self, buffer: &mut BytesMut) -> io::Result<()> {
         loop {
             self.ready(Interest::READABLE).await?;
             buffer.reserve(1);

@@ -71,7 +71,7 @@ impl UtpPort {
             vsock_rx_bufsize_bytes: Some(RECEIVE_WINDOW),
             vsock_tx_bufsize_bytes_max: Some(SEND_WINDOW),
             remote_inactivity_timeout: Some(Duration::from_secs(options.idle_timeout)),
-            max_live_vsocks: NonZeroUsize::new(options.connections),
+            max_live_vsocks: NonZeroUsize::new(options.connections + options.utp_undecided),
             cancellation_token: shutdown.child_token(),
             ..SocketOpts::default()
         };
