@@ -127,13 +127,31 @@ def measure(kind, server, *arguments):
     command = ["taskset", "-c", LOAD_CORE, HERE / "load/target/release/sower-load", kind,
                "--server", server.address, "--pid", server.pid, *arguments]
 
-    def run():
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    def run(*more):
+        done = subprocess.run([str(part) for part in [*command, *more]], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip().replace("\n", " "))
         return json.loads(done.stdout)
 
     return run
+
+
+def measure_tracker(swarms, kind, server, *arguments):
+    """The same against a tracker, whose peers announce themselves before its first run; the report says what each weighs.
+
+    `swarms` is a dictionary that remembers from run to run what each server held.
+    """
+    run = measure(kind, server, *arguments)
+
+    def run_filled():
+        known = swarms.get(server)
+        empty = known["empty"] if known else usage(server.pid)["rss_mib"]
+        report = run(*(["--filled"] if known else []))
+        known = swarms.setdefault(server, {"empty": empty, "peers": report["peers"]})
+        report["bytes_per_peer"] = (usage(server.pid)["rss_mib"] - empty) * 2**20 / known["peers"]
+        return report
+
+    return run_filled
 
 
 def build_load():

@@ -458,8 +458,8 @@ impl Services for House {
             received,
             source,
         } = arrival;
-        self.engine
-            .serve(stream, received, source, &self.shutdown)
-            .await;
+        // Boxed, so that the task of a connection is no larger than an announce needs.
+        let served = self.engine.serve(stream, received, source, &self.shutdown);
+        Box::pin(served).await;
     }
 }

@@ -112,12 +112,10 @@ impl<'s> Direct<'s> {
                             closes
                         }
                         Asked::File(request) => {
-                            let Ok(answer) = self.site.router.clone().oneshot(*request).await;
-                            self.send(answer, &method, closes).await?
+                            Box::pin(self.serve_file(*request, &method, closes)).await?
                         }
                     };
                     if is_last {
-                        self.stream.shutdown().await?;
                         return Ok(None);
                     }
                     deadline = ambient::now() + self.site.head_timeout;
@@ -185,13 +183,14 @@ impl<'s> Direct<'s> {
         self.stream.write_all(&self.out).await
     }
 
-    /// Sends an answer of the router. Gives whether the connection must end with it.
-    async fn send(
+    /// Sends what the router answers. Gives whether the connection must end with it.
+    async fn serve_file(
         &mut self,
-        answer: Response<Body>,
+        request: Request<Body>,
         method: &Method,
         closes: bool,
     ) -> Result<bool, ReadError> {
+        let Ok(answer) = self.site.router.clone().oneshot(request).await;
         let (mut parts, mut body) = answer.into_parts();
         let has_body = *method != Method::HEAD && parts.status != StatusCode::NOT_MODIFIED;
         let said = parts

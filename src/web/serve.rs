@@ -90,7 +90,8 @@ impl Site {
             .answer(stopped.as_mut())
             .await
         {
-            Ok(Some(received)) => self.go_on(received, stream, source, stopped).await,
+            // Boxed: what hyper needs is large, and most connections never come to it.
+            Ok(Some(received)) => Box::pin(self.go_on(received, stream, source, stopped)).await,
             Ok(None) => {}
             Err(error @ ReadError::Io(_)) => {
                 tracing::debug!(%source, %error, "the HTTP connection broke off");

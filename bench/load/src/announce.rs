@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Make one connection for each announce instead of keeping them alive
     #[arg(long)]
     close: bool,
+    /// The tracker knows all peers from a run before: none announces itself first
+    #[arg(long)]
+    filled: bool,
     /// Peers wanted in an answer
     #[arg(long, value_name = "N", default_value_t = 50)]
     numwant: u16,
@@ -148,7 +151,7 @@ impl Host {
             "-SL0100-{:012x}",
             0x9e37_79b9_7f4a_u64 ^ u64::from(number) << 20
         );
-        let left = if number % 2 == 1 { 0 } else { 16384 };
+        let left = if number % 4 == 0 { 16384 } else { 0 };
         let query = format!(
             "&peer_id={}&port={}&uploaded=0&downloaded=0&left={left}&corrupt=0&key=A{number:07X}&numwant={}&compact=1&no_peer_id=1",
             percent_encode(peer_id.as_bytes()),
@@ -163,7 +166,7 @@ impl Host {
             query,
             answer: Vec::new(),
             dice,
-            started: 0,
+            started: if options.filled { script.torrents.len() } else { 0 },
         };
         host.announce(poll, script)?;
         Ok(host)

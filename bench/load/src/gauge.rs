@@ -32,7 +32,6 @@ pub(crate) struct Span {
     load_cpu_seconds: f64,
     rss_kib: u64,
     peak_rss_kib: u64,
-    grown_kib: u64,
 }
 
 impl Reading {
@@ -56,17 +55,11 @@ impl Reading {
             load_cpu_seconds: end.load.cpu_seconds - self.load.cpu_seconds,
             rss_kib: end.server.rss_kib,
             peak_rss_kib: end.server.peak_rss_kib,
-            grown_kib: end.server.rss_kib.saturating_sub(self.server.rss_kib),
         }
     }
 }
 
 impl Span {
-    /// Bytes by which the server's memory grew.
-    pub(crate) fn grown_bytes(&self) -> f64 {
-        count(self.grown_kib) * 1024.0
-    }
-
     /// The columns that every report has. `server_busy` near 1 says that the server was the bottleneck.
     pub(crate) fn report(&self) -> Value {
         json!({

@@ -18,7 +18,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
 use serde_json::{Value, json};
 
 use crate::Target;
-use crate::gauge::{Reading, Stopwatch, Tick, count, now};
+use crate::gauge::{Stopwatch, Tick, count, now};
 use crate::seed::{Dice, info_hash};
 
 /// Addresses that the peers are spread over.
@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Connects, announces and scrapes in proportion
     #[arg(long, value_name = "C:A:S", default_value = "0:1:0")]
     mix: Mix,
+    /// The tracker knows all peers from a run before: none announces itself first
+    #[arg(long)]
+    filled: bool,
     /// Packets under way from each host
     #[arg(long, value_name = "N", default_value_t = 16)]
     window: usize,
@@ -121,7 +124,6 @@ struct Host {
 /// When the tracker does not answer, or answers what was not asked.
 pub(crate) fn run(options: &Options) -> Result<Value> {
     let world = World::read(options)?;
-    let empty = Reading::take(&options.target.pids)?;
     let mut hosts = (0..HOSTS)
         .map(|number| Host::connect(number, options, &world))
         .collect::<Result<Vec<_>>>()?;
@@ -132,16 +134,8 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
         options.target.time,
         Duration::from_millis(500),
     );
-    let mut bytes_per_peer = None;
     loop {
         let is_full = hosts.iter().all(|host| host.left == 0);
-        if is_full && bytes_per_peer.is_none() {
-            let grown = empty
-                .until(&Reading::take(&options.target.pids)?)
-                .grown_bytes();
-            let peers = u64::try_from(world.torrents.len())? * u64::from(world.peers);
-            bytes_per_peer = Some(grown / count(peers));
-        }
         for host in &mut hosts {
             host.receive(&mut buffers, &mut counts)?;
             host.send(options, &world, &mut counts)?;
@@ -154,11 +148,11 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
                 let mut report = span.report();
                 report["cpu_microseconds_per_answer"] =
                     json!(span.server_cpu_seconds * 1e6 / answers);
+                report["peers"] = json!(world.torrents.len() * usize::try_from(world.peers)?);
                 report["answers_per_second"] = json!(answers / span.seconds);
                 report["lost_percent"] = json!(count(counts.lost) * 100.0 / count(counts.sent));
                 report["peers_per_announce"] =
                     json!(count(counts.peers) / count(counts.announced.max(1)));
-                report["bytes_per_peer"] = json!(bytes_per_peer);
                 return Ok(report);
             }
         }
@@ -192,6 +186,7 @@ impl Host {
         let socket = UdpSocket::bind((ip, 0))?;
         socket.connect(options.target.server)?;
         socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let peers = world.peers_at(number) * world.torrents.len();
         let mut host = Self {
             number,
             socket,
@@ -200,8 +195,8 @@ impl Host {
             under_way: 0,
             heard: now(),
             dice: Dice(u64::from(number) + 1),
-            announced: vec![false; world.peers_at(number) * world.torrents.len()],
-            left: world.peers_at(number) * world.torrents.len(),
+            announced: vec![options.filled; peers],
+            left: if options.filled { 0 } else { peers },
             next: 0,
             headers: MultiHeaders::preallocate(BATCH, None),
             packets: vec![Vec::new(); BATCH],

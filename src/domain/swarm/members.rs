@@ -22,7 +22,7 @@ use crate::proto::id::PeerId;
 use crate::proto::tracker::announce::Peer;
 
 /// Peers in a swarm whose ids are kept.
-const WITH_IDS: usize = 64;
+const WITH_IDS: usize = 32;
 
 /// Peers in a swarm that has no index: so many are looked through in less time than an index costs in memory.
 const UNINDEXED: usize = 256;
