@@ -205,3 +205,15 @@ max_peer_age = 2580
     @staticmethod
     def listens(port):
         return lab.answers_packets(port)
+
+
+class AquaticWs(Aquatic):
+    """aquatic_ws, without TLS."""
+
+    program = "aquatic_ws"
+    settings = """\
+socket_workers = 1
+swarm_workers = 1
+[network]
+address = "127.0.0.1:{port}"
+"""

@@ -166,7 +166,11 @@ impl Host {
             query,
             answer: Vec::new(),
             dice,
-            started: if options.filled { script.torrents.len() } else { 0 },
+            started: if options.filled {
+                script.torrents.len()
+            } else {
+                0
+            },
         };
         host.announce(poll, script)?;
         Ok(host)

@@ -11,6 +11,7 @@ mod link;
 mod packets;
 mod seed;
 mod web_seed;
+mod websocket;
 
 use std::net::SocketAddrV4;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Announce(announce::Options),
     /// Announce many peers of many torrents to a UDP tracker (BEP 15)
     Packets(packets::Options),
+    /// Let many peers meet over a WebSocket tracker (WebTorrent)
+    Websocket(websocket::Options),
 }
 
 /// What every load needs to know: whom to ask, how long, and whose CPU time to read.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::WebSeed(options) => web_seed::run(&options),
         Command::Announce(options) => announce::run(&options),
         Command::Packets(options) => packets::run(&options),
+        Command::Websocket(options) => websocket::run(&options),
     };
     match report {
         Ok(report) => {
