@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,18 +19,20 @@ use url::Url;
 
 mod advertised;
 mod gatekeeper;
+mod house;
 mod housekeeping;
 
 use advertised::Advertised;
 use gatekeeper::Gatekeeper;
+use house::{Hall, House};
 use housekeeping::Housekeeper;
 
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::domain::networks::Networks;
-use crate::door::{self, Arrival, Entrance, Guests, Services};
-use crate::engine::{Datagram, Engine, UtpPort};
+use crate::door::{self, Entrance, Guests};
+use crate::engine::Engine;
 use crate::proto::id::PeerId;
 use crate::publish::{Ingest, sweep};
 use crate::reader::Reader;
@@ -80,6 +82,9 @@ pub enum StartError {
     /// The socket for packets cannot be set up.
     #[error("the socket of the UDP tracker and uTP cannot be set up")]
     Packets(#[source] io::Error),
+    /// The system gives no threads.
+    #[error("no threads can be started to let connections in")]
+    Threads(#[source] io::Error),
     /// The public address is none.
     #[error("public_url is no address: {0}")]
     NoAddress(#[from] url::ParseError),
@@ -104,6 +109,7 @@ pub struct App {
     housekeeper: Housekeeper,
     ingest: Ingest,
     database: SqliteStore,
+    _hall: Hall,
     _lock: DataDirLock,
 }
 
@@ -120,6 +126,11 @@ pub async fn open_database(config: &Config) -> Result<SqliteStore, StartError> {
     Ok(SqliteStore::open(&path.join("sower.db"), &config.database).await?)
 }
 
+fn open_content(config: &Config) -> Result<Arc<dyn ContentStore>, StoreError> {
+    let path = config.data_dir.0.join("content");
+    Ok(Arc::new(FileStore::open(&path, config.content.clone())?))
+}
+
 impl App {
     /// Builds and starts a server, which runs until `shutdown`.
     ///
@@ -128,17 +139,15 @@ impl App {
     pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Self, StartError> {
         let database = open_database(&config).await?;
         let lock = DataDirLock::acquire(&config.data_dir.0)?;
-        let content: Arc<dyn ContentStore> = Arc::new(FileStore::open(
-            &config.data_dir.0.join("content"),
-            config.content.clone(),
-        )?);
+        let content = open_content(&config)?;
         let accounts: Arc<dyn AccountStore> = Arc::new(database.clone());
         let catalog = Catalog::load(Arc::new(database.clone()), &config.catalog).await?;
         sweep(&catalog, &*content).await?;
 
         let trusted_proxies: Networks = config.web.trusted_proxies.iter().copied().collect();
         let trusted_proxies = Arc::new(trusted_proxies);
-        let ports = Ports::open(&config, &trusted_proxies)?;
+        let hall = Hall::open().map_err(StartError::Threads)?;
+        let ports = Ports::open(&config, &trusted_proxies, &hall)?;
         let listen = ports.listen;
         let url = public_url(&config, listen)?;
 
@@ -208,9 +217,11 @@ impl App {
         let services = House {
             site,
             engine: engine.clone(),
+            rooms: Handle::current(),
+            tasks: tasks.clone(),
             shutdown: shutdown.clone(),
         };
-        ports.let_in(&services, &tracker, &config.door, &tasks, &shutdown)?;
+        ports.let_in(&services, &tracker, &config.door, &hall)?;
         let rounds = shutdown.clone();
         tasks.spawn(async move { engine.run(rounds).await });
         tasks.spawn(housekeeper.clone().run(shutdown.clone()));
@@ -225,6 +236,7 @@ impl App {
             housekeeper,
             ingest,
             database,
+            _hall: hall,
             _lock: lock,
         })
     }
@@ -295,7 +307,12 @@ struct Ports {
 
 impl Ports {
     /// Opens the one port, for connections and for packets, and those of their own that are configured.
-    fn open(config: &Config, trusted_proxies: &Arc<Networks>) -> Result<Self, StartError> {
+    fn open(
+        config: &Config,
+        trusted_proxies: &Arc<Networks>,
+        hall: &Hall,
+    ) -> Result<Self, StartError> {
+        let _hall = hall.enter();
         let entrance = |listener, guests| Entrance {
             listener,
             guests,
@@ -338,11 +355,12 @@ impl Ports {
         services: &House,
         tracker: &Arc<Tracker>,
         options: &door::Options,
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
+        hall: &Hall,
     ) -> Result<(), StartError> {
-        let utp = services.utp(&self.packets, tasks, shutdown);
-        let utp = utp.map_err(StartError::Packets)?;
+        let House {
+            tasks, shutdown, ..
+        } = services;
+        let utp = services.utp(&self.packets).map_err(StartError::Packets)?;
         let mut packets =
             UdpTracker::new(self.packets, Arc::clone(tracker)).map_err(StartError::Packets)?;
         if let Some(utp) = utp {
@@ -352,6 +370,7 @@ impl Ports {
             .start(shutdown.clone())
             .map_err(StartError::Packets)?;
         tasks.spawn(serving);
+        let _hall = hall.enter();
         for entrance in self.entrances {
             let (services, options) = (services.clone(), options.clone());
             let (connections, shutdown) = (tasks.clone(), shutdown.clone());
@@ -412,54 +431,4 @@ fn open_for_packets(
     let socket = door::listen_for_packets(address).map_err(refused)?;
     let bound = socket.local_addr().map_err(refused)?;
     Ok((socket, bound.port()))
-}
-
-/// What stands behind the door.
-#[derive(Clone)]
-struct House {
-    site: web::Site,
-    engine: Engine,
-    shutdown: CancellationToken,
-}
-
-impl House {
-    /// Begins to serve peers over uTP, and gives what takes their packets; `None` where it is turned off.
-    fn utp(
-        &self,
-        socket: &UdpSocket,
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> io::Result<Option<mpsc::Sender<Datagram>>> {
-        if !self.engine.options().utp {
-            return Ok(None);
-        }
-        let (port, packets) = UtpPort::open(socket, self.engine.options(), shutdown)?;
-        let (engine, peers, shutdown) = (self.engine.clone(), tasks.clone(), shutdown.clone());
-        tasks.spawn(async move { engine.serve_utp(port, &peers, shutdown).await });
-        Ok(Some(packets))
-    }
-}
-
-impl Services for House {
-    async fn http(&self, arrival: Arrival) {
-        let Arrival {
-            stream,
-            received,
-            source,
-        } = arrival;
-        self.site
-            .serve(stream, received, source, &self.shutdown)
-            .await;
-    }
-
-    async fn peer(&self, arrival: Arrival) {
-        let Arrival {
-            stream,
-            received,
-            source,
-        } = arrival;
-        // Boxed, so that the task of a connection is no larger than an announce needs.
-        let served = self.engine.serve(stream, received, source, &self.shutdown);
-        Box::pin(served).await;
-    }
 }

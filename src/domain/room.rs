@@ -230,6 +230,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+    use crate::ambient;
 
     fn request(n: u8, left: u64, event: Event) -> AnnounceRequest {
         AnnounceRequest {
@@ -254,7 +255,7 @@ mod tests {
     }
 
     fn introduced(room: &mut Room<u8>, request: &AnnounceRequest, wanted: usize) -> Vec<u8> {
-        introduced_at(room, request, wanted, Instant::now())
+        introduced_at(room, request, wanted, ambient::now())
     }
 
     fn introduced_at(
@@ -296,7 +297,7 @@ mod tests {
     fn offers_do_not_cross() {
         let mut room = room(&[(1, 0, Event::Completed), (2, 5, Event::None)]);
         let (seed, downloader) = (request(1, 0, Event::None), request(2, 5, Event::None));
-        let start = Instant::now();
+        let start = ambient::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(introduced_at(&mut room, &downloader, 5, after(0)), [1]);
         room.enter(&seed, 1);
@@ -343,7 +344,7 @@ mod tests {
             .map(|n| (n, u64::from(n % 2), Event::None))
             .collect();
         let mut room = room(&guests);
-        let (now, mut drawn) = (Instant::now(), BTreeMap::new());
+        let (now, mut drawn) = (ambient::now(), BTreeMap::new());
         for seed in 0..10_000 {
             let mut rng = StdRng::seed_from_u64(seed);
             let chosen = room.introduce(&request(17, 5, Event::None), 3, now, &mut rng);

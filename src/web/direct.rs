@@ -47,6 +47,7 @@ pub(super) struct Direct<'s> {
     source: SocketAddr,
     received: BytesMut,
     out: Vec<u8>,
+    gives_files: bool,
 }
 
 /// A request that is answered here, and the answer as far as it is known.
@@ -78,6 +79,15 @@ impl<'s> Direct<'s> {
             source,
             received,
             out: Vec::new(),
+            gives_files: true,
+        }
+    }
+
+    /// The same, that leaves the files to somebody else.
+    pub(super) fn of_the_tracker_only(self) -> Self {
+        Self {
+            gives_files: false,
+            ..self
         }
     }
 
@@ -158,7 +168,8 @@ impl<'s> Direct<'s> {
         if let Some(answer) = answer {
             return Some(Asked::Tracker(answer));
         }
-        if !path.starts_with("/web-seed/") && !path.starts_with("/files/") {
+        let is_file = path.starts_with("/web-seed/") || path.starts_with("/files/");
+        if !is_file || !self.gives_files {
             return None;
         }
         let mut request = Request::new(Body::empty());

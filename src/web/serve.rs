@@ -74,6 +74,25 @@ const MAX_HEAD: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 
 impl Site {
+    /// Answers announces and scrapes, and waits for nothing but the connection, of which `received` was read already. Gives
+    /// what was read of a request for something else, to be served by [`Site::serve`]; `None` where the connection ended.
+    pub async fn answer_announces(
+        &self,
+        stream: &mut TcpStream,
+        received: BytesMut,
+        source: SocketAddr,
+        shutdown: &CancellationToken,
+    ) -> Option<Bytes> {
+        let _ = stream.set_nodelay(true);
+        bound_unread(stream, self.write_timeout);
+        let stopped = pin!(shutdown.cancelled());
+        let direct = Direct::new(self, stream, received, source).of_the_tracker_only();
+        direct.answer(stopped).await.unwrap_or_else(|error| {
+            tracing::debug!(%source, %error, "the HTTP connection broke off");
+            None
+        })
+    }
+
     /// Serves a connection, of which `received` was read already, until either side ends it, or, at shutdown, until the request
     /// under way is answered.
     pub async fn serve(
@@ -83,8 +102,6 @@ impl Site {
         source: SocketAddr,
         shutdown: &CancellationToken,
     ) {
-        let _ = stream.set_nodelay(true);
-        bound_unread(&stream, self.write_timeout);
         let mut stopped = pin!(shutdown.cancelled());
         match Direct::new(self, &mut stream, received, source)
             .answer(stopped.as_mut())
