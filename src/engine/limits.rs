@@ -134,12 +134,12 @@ impl UploadRates {
         let shared = [self.in_all.as_ref(), of_torrent];
         let shared = || shared.into_iter().flatten();
         let per_network = || self.per_network.iter();
-        let shares = shared().map(ByteRate::per_second);
-        let shares = shares.chain(per_network().map(NetworkByteRate::per_second));
-        let Some(share) = shares.map(share).min() else {
+        let bounds = shared().map(ByteRate::per_second);
+        let bounds = bounds.chain(per_network().map(NetworkByteRate::per_second));
+        let Some(most) = bounds.map(share).min() else {
             return wanted.granted(now);
         };
-        let bytes = wanted.bytes.min(share).max(wanted.at_least);
+        let bytes = wanted.bytes.min(most).max(wanted.at_least);
         let cost = u64::try_from(bytes).unwrap_or(u64::MAX);
         let waits = shared().map(|rate| rate.reserve(cost, uptime));
         let waits = waits.chain(per_network().map(|rate| rate.reserve(address, cost, uptime)));

@@ -56,8 +56,12 @@ fn all_peers_together_get_the_rate_and_share_it() {
     ];
     // 64 blocks are a second of the rate; a tenth of a second may be in advance, and the last blocks owe.
     let took = timed(|| {
-        peers.iter_mut().for_each(|peer| ask_for(peer, 32));
-        peers.iter_mut().for_each(|peer| take(peer, 32));
+        for peer in &mut peers {
+            ask_for(peer, 32);
+        }
+        for peer in &mut peers {
+            take(peer, 32);
+        }
     });
     assert!(
         (0.7..5.0).contains(&took.as_secs_f64()),
@@ -143,9 +147,9 @@ fn a_full_torrent_leaves_the_places_of_others_alone() {
         ("SOWER_PEER__UPLOAD_SLOTS", "100"),
     ]);
     let token = server.token_for("grace");
-    let (status, other) = server.publish(&token, &[], &[("b.bin", &[8; 70_000])]);
-    assert_eq!(status, 201, "{other}");
-    let other = InfoHash::from_hex(other["info_hash_v1"].as_str().unwrap()).unwrap();
+    let (status, publication) = server.publish(&token, &[], &[("b.bin", &[8; 70_000])]);
+    assert_eq!(status, 201, "{publication}");
+    let other = InfoHash::from_hex(publication["info_hash_v1"].as_str().unwrap()).unwrap();
     let mut elsewhere = peer(&server, other, "127.0.0.2");
     let mut crowd: Vec<_> = (3..13)
         .map(|n| {
@@ -158,6 +162,6 @@ fn a_full_torrent_leaves_the_places_of_others_alone() {
         .collect();
     ask_for(&mut elsewhere, 1);
     take(&mut elsewhere, 1);
-    let served = crowd.iter_mut().filter_map(ScriptedPeer::try_fetch);
-    assert_eq!(served.count(), 3);
+    let fetched = crowd.iter_mut().filter_map(ScriptedPeer::try_fetch);
+    assert_eq!(fetched.count(), 3);
 }

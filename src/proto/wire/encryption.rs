@@ -455,41 +455,42 @@ mod tests {
     struct Link {
         calling: Calling,
         answering: Answering,
-        called_received: BytesMut,
-        to_called: Vec<u8>,
+        answerer_received: BytesMut,
+        to_answerer: Vec<u8>,
         caller_received: BytesMut,
         to_caller: Vec<u8>,
     }
 
     impl Link {
-        fn new(caller: Methods, called: Methods, payload: &[u8], seed: u64) -> Self {
-            Self::about(torrent(), caller, called, payload, seed)
+        fn new(caller: Methods, answerer: Methods, payload: &[u8], seed: u64) -> Self {
+            Self::about(torrent(), caller, answerer, payload, seed)
         }
 
         fn about(
             torrent: InfoHash,
             caller: Methods,
-            called: Methods,
+            answerer: Methods,
             payload: &[u8],
             seed: u64,
         ) -> Self {
             let mut rng = StdRng::seed_from_u64(seed);
-            let mut to_called = Vec::new();
+            let mut to_answerer = Vec::new();
             Self {
-                calling: Calling::new(torrent, caller, payload.into(), &mut to_called, &mut rng),
-                answering: Answering::new(called, &mut rng),
-                called_received: BytesMut::new(),
-                to_called,
+                calling: Calling::new(torrent, caller, payload.into(), &mut to_answerer, &mut rng),
+                answering: Answering::new(answerer, &mut rng),
+                answerer_received: BytesMut::new(),
+                to_answerer,
                 caller_received: BytesMut::new(),
                 to_caller: Vec::new(),
             }
         }
 
         /// Lets up to `count` bytes through to the called peer.
-        fn pass_to_called(&mut self, count: usize) -> Outcome {
-            let count = count.min(self.to_called.len());
-            self.called_received.extend(self.to_called.drain(..count));
-            let received = &mut self.called_received;
+        fn pass_to_answerer(&mut self, count: usize) -> Outcome {
+            let count = count.min(self.to_answerer.len());
+            self.answerer_received
+                .extend(self.to_answerer.drain(..count));
+            let received = &mut self.answerer_received;
             self.answering.advance(received, &mut self.to_caller, find)
         }
 
@@ -497,24 +498,24 @@ mod tests {
             let count = count.min(self.to_caller.len());
             self.caller_received.extend(self.to_caller.drain(..count));
             let received = &mut self.caller_received;
-            self.calling.advance(received, &mut self.to_called)
+            self.calling.advance(received, &mut self.to_answerer)
         }
 
         /// Lets everything through in turns of `count` bytes, until both are done or nothing moves.
         fn run(&mut self, count: usize) -> Result<(Agreement, Agreement), EncryptionError> {
-            let (mut caller, mut called) = (None, None);
-            while caller.is_none() || called.is_none() {
-                assert!(!(self.to_called.is_empty() && self.to_caller.is_empty()));
-                if called.is_none() {
-                    called = self.pass_to_called(count)?;
+            let (mut caller, mut answerer) = (None, None);
+            while caller.is_none() || answerer.is_none() {
+                assert!(!(self.to_answerer.is_empty() && self.to_caller.is_empty()));
+                if answerer.is_none() {
+                    answerer = self.pass_to_answerer(count)?;
                 }
                 if caller.is_none() {
                     caller = self.pass_to_caller(count)?;
                 }
             }
-            self.called_received.extend(&self.to_called);
+            self.answerer_received.extend(&self.to_answerer);
             self.caller_received.extend(&self.to_caller);
-            Ok((caller.unwrap(), called.unwrap()))
+            Ok((caller.unwrap(), answerer.unwrap()))
         }
     }
 
@@ -527,21 +528,21 @@ mod tests {
 
         #[test]
         fn both_sides_agree_however_their_bytes_are_cut(
-            caller in methods(), called in methods(), seed: u64, count in 1_usize..900,
+            caller in methods(), answerer in methods(), seed: u64, count in 1_usize..900,
             payload in prop::collection::vec(any::<u8>(), 0..300),
         ) {
-            let mut link = Link::new(caller, called, &payload, seed);
-            let (caller, called) = link.run(count).unwrap();
-            prop_assert_eq!((caller.torrent, called.torrent), (torrent(), torrent()));
-            prop_assert_eq!(&link.called_received[..], &payload[..]);
+            let mut link = Link::new(caller, answerer, &payload, seed);
+            let (caller, answerer) = link.run(count).unwrap();
+            prop_assert_eq!((caller.torrent, answerer.torrent), (torrent(), torrent()));
+            prop_assert_eq!(&link.answerer_received[..], &payload[..]);
             prop_assert!(link.caller_received.is_empty());
-            prop_assert_eq!(caller.keystreams.is_some(), called.keystreams.is_some());
-            if let (Some(mut caller), Some(mut called)) = (caller.keystreams, called.keystreams) {
+            prop_assert_eq!(caller.keystreams.is_some(), answerer.keystreams.is_some());
+            if let (Some(mut caller), Some(mut answerer)) = (caller.keystreams, answerer.keystreams) {
                 let mut there = *b"there and back";
                 caller.outgoing.apply(&mut there);
                 prop_assert_ne!(&there, b"there and back");
-                called.incoming.apply(&mut there);
-                called.outgoing.apply(&mut there);
+                answerer.incoming.apply(&mut there);
+                answerer.outgoing.apply(&mut there);
                 caller.incoming.apply(&mut there);
                 prop_assert_eq!(&there, b"there and back");
             }
@@ -562,9 +563,10 @@ mod tests {
 
     #[test]
     fn called_peer_selects_what_it_likes_best() {
-        for (called, is_encrypted) in [(Methods::PreferPlain, false), (Methods::PreferRc4, true)] {
+        for (answerer, is_encrypted) in [(Methods::PreferPlain, false), (Methods::PreferRc4, true)]
+        {
             for caller in [Methods::PreferPlain, Methods::PreferRc4] {
-                let (_, agreement) = Link::new(caller, called, b"", 3).run(64).unwrap();
+                let (_, agreement) = Link::new(caller, answerer, b"", 3).run(64).unwrap();
                 assert_eq!(agreement.keystreams.is_some(), is_encrypted);
             }
         }
@@ -585,17 +587,17 @@ mod tests {
     fn what_follows_the_agreement_is_decrypted_with_it() {
         let mut link = Link::new(Methods::OnlyRc4, Methods::OnlyRc4, b"first", 5);
         while link.pass_to_caller(usize::MAX).unwrap().is_none() {
-            if link.to_called.is_empty() {
+            if link.to_answerer.is_empty() {
                 continue;
             }
-            let done = link.pass_to_called(usize::MAX).unwrap();
+            let done = link.pass_to_answerer(usize::MAX).unwrap();
             if let Some(agreement) = done {
                 let mut more = *b"second";
                 agreement.keystreams.unwrap().outgoing.apply(&mut more);
                 link.to_caller.extend(more);
             }
         }
-        assert_eq!(&link.called_received[..], b"first");
+        assert_eq!(&link.answerer_received[..], b"first");
         assert_eq!(&link.caller_received[..], b"second");
     }
 
@@ -626,9 +628,9 @@ mod tests {
     fn a_selection_that_was_not_offered_is_refused() {
         for selected in [0, 1, 3, 4] {
             let mut link = Link::new(Methods::OnlyRc4, Methods::OnlyRc4, b"", 8);
-            assert!(link.pass_to_called(usize::MAX).unwrap().is_none());
+            assert!(link.pass_to_answerer(usize::MAX).unwrap().is_none());
             assert!(link.pass_to_caller(usize::MAX).unwrap().is_none());
-            assert!(link.pass_to_called(usize::MAX).unwrap().is_some());
+            assert!(link.pass_to_answerer(usize::MAX).unwrap().is_some());
             // Whoever flips a bit of RC4 flips it for the reader.
             let head = link.to_caller.get_mut(8..12).unwrap();
             for (byte, (from, to)) in head.iter_mut().zip(
