@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand::seq::index;
 
+use super::swarm::Progress;
 use crate::proto::id::PeerId;
 use crate::proto::tracker::announce::{AnnounceRequest, Event, ScrapeCounts};
 
@@ -33,6 +34,8 @@ struct Guest<C> {
     id: PeerId,
     contact: C,
     role: Role,
+    /// Bytes that it lacks, where it knows.
+    left: Option<u64>,
     has_completed: bool,
     /// Whose offers it got, and when.
     offerers: VecDeque<(PeerId, Instant)>,
@@ -79,25 +82,30 @@ impl<C> Default for Room<C> {
 }
 
 impl<C: Clone> Room<C> {
-    /// Takes in what a peer says of itself; answers whether a download finished that was not counted yet.
-    pub fn enter(&mut self, request: &AnnounceRequest, contact: C) -> bool {
+    /// Takes in what a peer says of itself and of a torrent of `length` bytes.
+    pub fn enter(&mut self, request: &AnnounceRequest, length: u64, contact: C) -> Progress {
         let role = Role::of(request);
         let previous = self.leave(request.peer_id);
         let is_completed = request.event == Event::Completed && role == Role::Seed;
         let was_counted = previous
             .as_ref()
             .is_some_and(|it| it.has_completed || it.role == Role::Seed);
-        let (has_completed, offerers) = previous
-            .map(|it| (it.has_completed, it.offerers))
+        let left = request.left.map(|left| left.min(length));
+        let (left_before, has_completed, offerers) = previous
+            .map(|it| (it.left, it.has_completed, it.offerers))
             .unwrap_or_default();
         self.push(Guest {
             id: request.peer_id,
             contact,
             role,
+            left,
             has_completed: is_completed || has_completed,
             offerers,
         });
-        is_completed && !was_counted
+        Progress {
+            is_finished: is_completed && !was_counted,
+            delivered: (left_before.zip(left)).map_or(0, |(before, now)| before.saturating_sub(now)),
+        }
     }
 
     /// Forgets a peer, if it is here.
@@ -249,7 +257,7 @@ mod tests {
     fn room(guests: &[(u8, u64, Event)]) -> Room<u8> {
         let mut room = Room::default();
         for (n, left, event) in guests {
-            room.enter(&request(*n, *left, *event), *n);
+            room.enter(&request(*n, *left, *event), LENGTH, *n);
         }
         room
     }
@@ -300,13 +308,13 @@ mod tests {
         let start = ambient::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(introduced_at(&mut room, &downloader, 5, after(0)), [1]);
-        room.enter(&seed, 1);
+        room.enter(&seed, LENGTH, 1);
         assert!(introduced_at(&mut room, &seed, 5, after(49)).is_empty());
         assert_eq!(introduced_at(&mut room, &downloader, 5, after(49)), [1]);
         assert!(introduced_at(&mut room, &seed, 5, after(98)).is_empty());
         assert_eq!(introduced_at(&mut room, &seed, 5, after(99)), [2]);
         assert!(introduced_at(&mut room, &downloader, 5, after(100)).is_empty());
-        room.enter(&request(3, 5, Event::None), 3);
+        room.enter(&request(3, 5, Event::None), LENGTH, 3);
         assert_eq!(introduced_at(&mut room, &downloader, 1, after(100)), [3]);
     }
 
@@ -324,16 +332,16 @@ mod tests {
     fn a_download_is_counted_once() {
         let mut room = room(&[(1, 5, Event::Started), (2, 0, Event::Started)]);
         let completed = |n| request(n, 0, Event::Completed);
-        assert!(room.enter(&completed(1), 1));
-        assert!(!room.enter(&completed(1), 1), "sent again");
-        room.enter(&request(1, 5, Event::None), 1);
-        assert!(!room.enter(&completed(1), 1), "after a check of the files");
-        assert!(!room.enter(&completed(2), 2), "it was a seed");
+        assert!(finishes(&completed(1), 1));
+        assert!(!finishes(&completed(1), 1), "sent again");
+        room.enter(&request(1, 5, Event::None), LENGTH, 1);
+        assert!(!finishes(&completed(1), 1), "after a check of the files");
+        assert!(!finishes(&completed(2), 2), "it was a seed");
         assert!(
-            !room.enter(&request(3, 5, Event::Completed), 3),
+            !finishes(&request(3, 5, Event::Completed), 3),
             "it lacks something"
         );
-        assert!(room.enter(&completed(4), 4), "it came too late to be known");
+        assert!(finishes(&completed(4), 4), "it came too late to be known");
         assert!(room.has_completed([4; 20].into()) && !room.has_completed([3; 20].into()));
     }
 
@@ -377,7 +385,7 @@ mod tests {
                     }
                 };
                 here.insert(n, Role::of(&said));
-                room.enter(&said, n);
+                room.enter(&said, LENGTH, n);
             }
             prop_assert_eq!(room.len(), here.len());
             for n in here.keys() {

@@ -773,7 +773,7 @@ mod tests {
             peers: 100,
             ..LIMITS
         };
-        for n in 0..65_u8 {
+        for n in 0..33_u8 {
             let terms = terms(0, &limits, &crowd);
             let admission = Admission {
                 id: [n; 20].into(),
