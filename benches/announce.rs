@@ -22,7 +22,8 @@ use sower::proto::metainfo::info::Format;
 use sower::store::publications::StoredMetainfo;
 use sower::store::sqlite::{self, SqliteStore};
 use sower::tracker::http::answer;
-use sower::tracker::service::{EmbeddedSeed, Options, Tracker};
+use sower::tracker::options::Options;
+use sower::tracker::service::{EmbeddedSeed, Tracker};
 
 const TORRENTS: u32 = 1_000;
 const PEERS: u32 = 100;

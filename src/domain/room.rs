@@ -104,7 +104,8 @@ impl<C: Clone> Room<C> {
         });
         Progress {
             is_finished: is_completed && !was_counted,
-            delivered: (left_before.zip(left)).map_or(0, |(before, now)| before.saturating_sub(now)),
+            delivered: (left_before.zip(left))
+                .map_or(0, |(before, now)| before.saturating_sub(now)),
         }
     }
 
@@ -240,6 +241,8 @@ mod tests {
     use super::*;
     use crate::ambient;
 
+    const LENGTH: u64 = 1_000;
+
     fn request(n: u8, left: u64, event: Event) -> AnnounceRequest {
         AnnounceRequest {
             info_hash: [7; 20].into(),
@@ -328,20 +331,48 @@ mod tests {
         assert!(room.guests.iter().all(|it| it.offerers.len() <= OFFERERS));
     }
 
+    fn finishes(room: &mut Room<u8>, request: &AnnounceRequest) -> bool {
+        room.enter(request, LENGTH, 0).is_finished
+    }
+
+    #[test]
+    fn what_came_to_a_peer_is_the_decrease_of_what_it_lacks() {
+        let mut room = Room::default();
+        let mut delivered = |n, left| {
+            let said = AnnounceRequest {
+                left,
+                ..request(n, 0, Event::None)
+            };
+            room.enter(&said, LENGTH, n).delivered
+        };
+        assert_eq!(delivered(1, Some(u64::MAX)), 0, "made up");
+        assert_eq!(delivered(1, Some(600)), 400);
+        assert_eq!(delivered(2, Some(100)), 0, "another peer");
+        assert_eq!(delivered(1, Some(700)), 0, "it lost some");
+        assert_eq!(delivered(1, Some(0)), 700);
+        assert_eq!((delivered(1, None), delivered(1, Some(0))), (0, 0));
+    }
+
     #[test]
     fn a_download_is_counted_once() {
         let mut room = room(&[(1, 5, Event::Started), (2, 0, Event::Started)]);
         let completed = |n| request(n, 0, Event::Completed);
-        assert!(finishes(&completed(1), 1));
-        assert!(!finishes(&completed(1), 1), "sent again");
+        assert!(finishes(&mut room, &completed(1)));
+        assert!(!finishes(&mut room, &completed(1)), "sent again");
         room.enter(&request(1, 5, Event::None), LENGTH, 1);
-        assert!(!finishes(&completed(1), 1), "after a check of the files");
-        assert!(!finishes(&completed(2), 2), "it was a seed");
         assert!(
-            !finishes(&request(3, 5, Event::Completed), 3),
+            !finishes(&mut room, &completed(1)),
+            "after a check of the files"
+        );
+        assert!(!finishes(&mut room, &completed(2)), "it was a seed");
+        assert!(
+            !finishes(&mut room, &request(3, 5, Event::Completed)),
             "it lacks something"
         );
-        assert!(finishes(&completed(4), 4), "it came too late to be known");
+        assert!(
+            finishes(&mut room, &completed(4)),
+            "it came too late to be known"
+        );
         assert!(room.has_completed([4; 20].into()) && !room.has_completed([3; 20].into()));
     }
 

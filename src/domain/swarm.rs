@@ -263,6 +263,11 @@ impl Swarm {
         self.v4.silences(now).chain(self.v6.silences(now))
     }
 
+    /// Whether a peer of this id is in it. Looks at everybody.
+    pub fn has(&self, id: PeerId) -> bool {
+        self.v4.has(id) || self.v6.has(id)
+    }
+
     /// Whether a peer that is in it has said that its download finished.
     pub fn has_completed(&self, id: PeerId) -> bool {
         self.v4.has_completed(id) || self.v6.has_completed(id)

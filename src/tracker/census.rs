@@ -66,7 +66,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::super::asker::{Asker, Door};
-    use super::super::service::Options;
+    use super::super::options::Options;
     use super::super::tests::{Fixture, START, request};
     use super::*;
     use crate::proto::tracker::announce::{AnnounceRequest, Event};

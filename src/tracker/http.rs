@@ -91,7 +91,7 @@ fn plain(status: StatusCode, body: Bytes) -> Response<Bytes> {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use super::super::service::Options;
+    use super::super::options::Options;
     use super::super::tests::{Fixture, START, escaped};
     use super::*;
     use crate::proto::tracker::announce::AnnounceAnswer;

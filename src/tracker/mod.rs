@@ -11,6 +11,7 @@ pub mod deny;
 pub mod figures;
 mod gateway;
 pub mod http;
+pub mod options;
 pub mod passkeys;
 pub mod path;
 #[cfg_attr(not(target_os = "linux"), path = "replies_one_by_one.rs")]
@@ -25,9 +26,10 @@ pub use asker::{Asker, Door};
 pub use census::Census;
 pub use deny::DenyFileError;
 pub use figures::{Figures, Outcome};
+pub use options::Options;
 pub use passkeys::Passkeys;
 pub use path::Route;
-pub use service::{EmbeddedSeed, Options, SwarmCounts, Tracker};
+pub use service::{EmbeddedSeed, SwarmCounts, Tracker};
 pub use udp::UdpTracker;
 pub use ws::WsTracker;
 
@@ -43,7 +45,8 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
-    use super::service::{EmbeddedSeed, Options, Tracker};
+    use super::options::Options;
+    use super::service::{EmbeddedSeed, Tracker};
     use crate::ambient;
     use crate::catalog::{self, Catalog};
     use crate::domain::publication::PublicationId;

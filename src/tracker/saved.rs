@@ -107,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::asker::{Asker, Door};
-    use super::super::service::Options;
+    use super::super::options::Options;
     use super::super::tests::{Fixture, START, request};
     use super::*;
     use crate::proto::id::InfoHashes;

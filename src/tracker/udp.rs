@@ -226,7 +226,7 @@ mod tests {
     use std::num::NonZeroU16;
     use std::time::Duration;
 
-    use super::super::service::Options;
+    use super::super::options::Options;
     use super::super::tests::{Fixture, START};
     use super::*;
     use crate::proto::id::InfoHash;

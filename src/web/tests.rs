@@ -34,7 +34,8 @@ use crate::store::accounts::{AccountStore, NewToken};
 use crate::store::content::ContentStore;
 use crate::store::files::{self, FileStore};
 use crate::store::sqlite::{self, SqliteStore};
-use crate::tracker::service::{self, EmbeddedSeed, Tracker};
+use crate::tracker::options::Options as TrackerOptions;
+use crate::tracker::service::{EmbeddedSeed, Tracker};
 
 const HERE: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
@@ -114,7 +115,7 @@ impl Site {
         let shutdown = CancellationToken::new();
         let tracker = Tracker::new(
             catalog.clone(),
-            service::Options::default(),
+            TrackerOptions::default(),
             EmbeddedSeed {
                 peer_id: PeerId::generate(&mut ambient::rng()),
                 addresses: Vec::new(),

@@ -130,10 +130,19 @@ impl Swarm {
         (counts[0].complete, counts[0].incomplete, downloaded)
     }
 
-    fn api(&self) -> (u32, u32, u32) {
+    fn publication(&self) -> Value {
         let url = format!("{}/api/v1/publications/{}", self.server.url, self.id);
-        let publication: Value = serde_json::from_slice(&get(&url)).unwrap();
-        let swarm = &publication["swarm"];
+        serde_json::from_slice(&get(&url)).unwrap()
+    }
+
+    fn saved_bytes(&self) -> u64 {
+        self.publication()["served"]["saved_bytes"]
+            .as_u64()
+            .unwrap()
+    }
+
+    fn api(&self) -> (u32, u32, u32) {
+        let swarm = &self.publication()["swarm"];
         let number = |key: &str| u32::try_from(swarm[key].as_u64().unwrap()).unwrap();
         (number("seeders"), number("leechers"), number("completed"))
     }
@@ -312,6 +321,19 @@ fn a_download_is_counted_once_whatever_doors_it_is_told_at() {
     swarm.http_announce(2, 0, "completed");
     peer.announce(2, 0, "completed", &[]);
     assert_eq!(swarm.http_scrape().2, 2, "first there");
+}
+
+#[test]
+fn bytes_that_came_to_a_peer_are_counted_once_whatever_doors_it_is_told_at() {
+    let swarm = published();
+    let mut peer = swarm.join(1, 40_000);
+    peer.announce(1, 10_000, "", &[]);
+    assert_eq!(swarm.saved_bytes(), 30_000, "over a socket alone");
+    let mut peer = swarm.join(2, 40_000);
+    swarm.http_announce(2, 40_000, "started");
+    peer.announce(2, 0, "completed", &[]);
+    swarm.http_announce(2, 0, "completed");
+    assert_eq!(swarm.saved_bytes(), 70_000);
 }
 
 #[test]

@@ -142,6 +142,12 @@ impl<A: Address> Members<A> {
         entries.map(|(position, entry)| (self.role(position), entry))
     }
 
+    /// Whether a peer of this id is here. Looks at everybody.
+    pub(super) fn has(&self, id: PeerId) -> bool {
+        let mark = Mark::of(id);
+        self.all.iter().any(|entry| entry.mark.is_same_peer(mark))
+    }
+
     /// Whether a peer of this id told that its download finished. Looks at everybody: asked once in a download.
     pub(super) fn has_completed(&self, id: PeerId) -> bool {
         let mark = Mark::of(id);

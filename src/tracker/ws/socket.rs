@@ -20,6 +20,7 @@ use super::Options;
 use super::line::{self, Inbox, Line};
 use super::rooms::Closed;
 use crate::ambient;
+use crate::domain::swarm::Progress;
 use crate::proto::id::{InfoHash, PeerId};
 use crate::proto::tracker::announce::{AnnounceAnswer, Event, Failure, Retry};
 use crate::proto::tracker::ws::Action;
@@ -270,18 +271,20 @@ impl Guest<'_> {
             });
             let wanted = wanted.min(offers.len()).min(options.offers);
             let rng = &mut ambient::rng();
-            let meeting =
-                tracker
-                    .rooms
-                    .announce(&name, &request, &self.line, wanted, ambient::now(), rng)?;
+            let meeting = tracker.rooms.announce(
+                &subject,
+                &request,
+                &self.line,
+                wanted,
+                ambient::now(),
+                rng,
+            )?;
             let membership = Membership {
                 name,
                 peer_id: request.peer_id,
             };
             self.swarms.insert(request.info_hash, membership);
-            if meeting.is_finished {
-                tracker.count_completed(&subject, request.peer_id);
-            }
+            tracker.count_progress(&subject, request.peer_id, meeting.progress);
             for (contact, description) in meeting.introduced.iter().zip(offers) {
                 // What is lost to a full line is offered to somebody again with the next announce.
                 contact.line.send(reply::encode(Reply::Offer(Introduction {
@@ -328,20 +331,28 @@ impl Guest<'_> {
 }
 
 impl Tracker {
-    /// Counts a download that finished, as a peer says over a WebSocket, unless it has said so at another door.
-    fn count_completed(&self, subject: &Subject, peer: PeerId) {
-        let mut shard = self.shard(&subject.name);
-        match shard.swarms.get_mut(&subject.name) {
-            Some(tracked) if tracked.swarm.has_completed(peer) => return,
-            Some(tracked) => {
-                if let Finished::Unpublished(count) = &mut tracked.finished {
-                    *count += 1;
-                }
-            }
-            None => {}
+    /// Counts what a peer tells of its download over a WebSocket, unless it tells the same at another door.
+    fn count_progress(&self, subject: &Subject, peer: PeerId, progress: Progress) {
+        if progress == Progress::default() {
+            return;
         }
-        if let Some(listed) = subject.publication {
-            self.catalog.tally(listed.id).add_completed();
+        let (mut is_finished, mut is_elsewhere) = (progress.is_finished, false);
+        if let Some(tracked) = self.shard(&subject.name).swarms.get_mut(&subject.name) {
+            is_finished &= !tracked.swarm.has_completed(peer);
+            is_elsewhere = tracked.swarm.has(peer);
+            if let Finished::Unpublished(count) = &mut tracked.finished {
+                *count += u64::from(is_finished);
+            }
+        }
+        let Some(listed) = subject.publication else {
+            return;
+        };
+        let tally = self.catalog.tally(listed.id);
+        if is_finished {
+            tally.add_completed();
+        }
+        if !is_elsewhere {
+            tally.add_delivered_bytes(progress.delivered);
         }
     }
 }
