@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::history::{Day, Hour, SwarmSize};
 use crate::domain::publication::{Publication, PublicationId};
 use crate::domain::tally::{Counts, Tally};
-use crate::domain::torrent::{Conditions, Torrent};
+use crate::domain::torrent::{Conditions, Stamps, Torrent};
 use crate::proto::id::InfoHash;
 use crate::proto::metainfo::info::Info;
 use crate::proto::metainfo::layers::PieceLayers;
@@ -314,5 +314,6 @@ fn make_ready(publication: &Publication, metainfo: StoredMetainfo) -> Result<Tor
         layers: PieceLayers::new(metainfo.piece_layers),
         stored_as,
         conditions,
+        stamps: Stamps::default(),
     })
 }

@@ -1,6 +1,6 @@
 //! The one reader of published content, behind two doors: the peer engine and the web seed.
 //!
-//! A piece is held against its hash before its first byte leaves this server. A piece that fails is sent to nobody, by no door,
+//! A piece is held against its hash before its first byte leaves this server, and again once its file has changed on disk. A piece that fails is sent to nobody, by no door,
 //! and the failure is logged loudly: a seed that sends damaged data poisons its whole swarm.
 
 use std::io::{self, IoSliceMut};
@@ -34,6 +34,9 @@ pub enum ReadError {
         /// The piece.
         piece: u32,
     },
+    /// The file changed while it was read.
+    #[error("a file of publication {0} has changed on disk")]
+    Changed(String),
     /// The file is not there any more.
     #[error("a file of publication {0} is missing on disk")]
     Missing(String),
@@ -74,8 +77,27 @@ impl Reader {
             return Ok(None);
         };
         let file = self.content.open(torrent.publication, stored_as).await?;
-        file.map(Some)
-            .ok_or_else(|| ReadError::Missing(torrent.publication.to_string()))
+        let file = file.ok_or_else(|| ReadError::Missing(torrent.publication.to_string()))?;
+        self.look_at(torrent, index, &*file)?;
+        Ok(Some(file))
+    }
+
+    /// Looks whether the file at `index` has changed on disk since it was last seen. If it has, its pieces must be checked again before
+    /// they are sent. Asks the file system, and reads nothing.
+    ///
+    /// # Errors
+    /// [`io::Error`] where the file system does not say.
+    pub fn look_at(
+        &self,
+        torrent: &Torrent,
+        index: usize,
+        file: &dyn ContentFile,
+    ) -> io::Result<()> {
+        if !torrent.stamps.see(index, file.stamp()?) {
+            torrent.forget_conditions(index);
+            tracing::error!(publication = %torrent.publication, file = index, "a file of publication {} has changed on disk; its pieces are checked again", torrent.publication);
+        }
+        Ok(())
     }
 
     /// Makes sure that `piece` matches its hash; reads it only if that is not known yet.
@@ -133,11 +155,25 @@ impl Reader {
         if torrent.conditions.of(piece) == Condition::Whole {
             return Ok(());
         }
+        judge(torrent, piece, self.is_whole(torrent, piece).await?)
+    }
+
+    async fn is_whole(&self, torrent: &Torrent, piece: PieceIndex) -> Result<bool, ReadError> {
         let is_whole = match torrent.info.piece_hash(piece) {
-            Some(expected) => self.hash_piece(torrent, piece).await? == expected,
-            None => self.hash_leaves(torrent, piece).await?.is_some(),
+            Some(expected) => {
+                let found = self.hash_piece(torrent, piece).await;
+                found.map(|found| found == expected)
+            }
+            None => {
+                let leaves = self.hash_leaves(torrent, piece).await;
+                leaves.map(|leaves| leaves.is_some())
+            }
         };
-        judge(torrent, piece, is_whole)
+        match is_whole {
+            // The file is shorter than it was.
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            is_whole => is_whole,
+        }
     }
 
     /// The leaves of a piece; `None` where they do not add up to what the torrent says.

@@ -1,6 +1,8 @@
 //! A torrent made ready to serve: what the engine and the web seed need to answer a peer.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use super::publication::PublicationId;
 use crate::proto::geometry::{BLOCK_LENGTH, Geometry, PieceIndex};
@@ -23,6 +25,45 @@ pub struct Torrent {
     pub stored_as: Vec<Option<u32>>,
     /// Which pieces have been found whole since the torrent was made ready.
     pub conditions: Conditions,
+    /// How the files looked when their pieces were checked.
+    pub stamps: Stamps,
+}
+
+/// What changes with a file on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes in it.
+    pub length: u64,
+    /// When it was last written to, in seconds and nanoseconds since 1970.
+    pub modified: (i64, i64),
+    /// Which file it is.
+    pub inode: u64,
+}
+
+/// How each file of a torrent looked when it was last seen. Any thread may read and write.
+#[derive(Debug, Default)]
+pub struct Stamps {
+    seen: Mutex<BTreeMap<usize, Stamp>>,
+    changes: AtomicU64,
+}
+
+impl Stamps {
+    /// Looks at the file at `index`; says whether it is as it was, or seen for the first time.
+    pub fn see(&self, index: usize, stamp: Stamp) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = seen
+            .insert(index, stamp)
+            .is_none_or(|before| before == stamp);
+        if !is_same {
+            self.changes.fetch_add(1, Relaxed);
+        }
+        is_same
+    }
+
+    /// How often files were found to have changed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Relaxed)
+    }
 }
 
 /// What a piece of a v2 or hybrid torrent must be: a stretch of one file that has its place in the file's merkle tree (BEP 52).
@@ -37,6 +78,27 @@ pub struct Subtree {
 }
 
 impl Torrent {
+    /// Forgets what is known of the pieces of the file at `index`: they must be checked again.
+    pub fn forget_conditions(&self, index: usize) {
+        if let Some(file) = self.info.files.get(index) {
+            for piece in self.info.geometry.pieces_touching(file.offset, file.length) {
+                self.conditions.note(piece, Condition::Unknown);
+            }
+        }
+    }
+
+    /// How many files hold bytes of damaged pieces.
+    pub fn damaged_files(&self) -> usize {
+        let geometry = &self.info.geometry;
+        let is_damaged = |piece| self.conditions.of(piece) == Condition::Damaged;
+        let files = self.info.files.content();
+        let damaged = files.filter(|(_, file)| {
+            let mut pieces = geometry.pieces_touching(file.offset, file.length);
+            pieces.any(is_damaged)
+        });
+        damaged.count()
+    }
+
     /// The stretch and the merkle hash of a piece; `None` in v1, or where the piece's layer is missing.
     pub fn subtree(&self, piece: PieceIndex) -> Option<Subtree> {
         let geometry = &self.info.geometry;

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::domain::publication::PublicationId;
+use crate::domain::torrent::Stamp;
 
 /// Sealed content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +94,12 @@ pub trait Staging: Send {
 pub trait ContentFile: Send + Sync {
     /// Bytes in the file.
     fn length(&self) -> u64;
+
+    /// How the file looks on disk at this moment.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn stamp(&self) -> io::Result<Stamp>;
 
     /// Fills `buffers`, one after another, from `offset`, as far as that needs no waiting. Gives the number of bytes read: fewer than
     /// the buffers hold where the rest is not in memory.

@@ -10,7 +10,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use self::staging::StagedUpload;
 use super::StoreError;
 use super::content::{ContentFile, ContentStore, Sealed, Staging};
 use crate::domain::publication::PublicationId;
+use crate::domain::torrent::Stamp;
 
 /// Beside the sealed content, so that sealing is a rename. No id has seven characters.
 const STAGING: &str = "staging";
@@ -264,6 +265,15 @@ impl SealedFile {
 impl ContentFile for SealedFile {
     fn length(&self) -> u64 {
         self.length
+    }
+
+    fn stamp(&self) -> io::Result<Stamp> {
+        let metadata = self.file.metadata()?;
+        Ok(Stamp {
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            inode: metadata.ino(),
+        })
     }
 
     fn try_read(&self, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {

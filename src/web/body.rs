@@ -49,11 +49,17 @@ pub(super) struct Stored {
     pub(super) torrent: Arc<Torrent>,
     /// Where the file begins, in bytes from the start of the torrent.
     pub(super) offset: u64,
+    /// Its place among the torrent's files, pads counted.
+    pub(super) index: usize,
 }
 
 impl Stored {
     /// Whether every piece that these bytes of the file touch is known to be whole.
     fn is_vouched_for(&self, at: u64, length: usize) -> bool {
+        let looked = self.reader.look_at(&self.torrent, self.index, &*self.file);
+        if looked.is_err() {
+            return false;
+        }
         let from = self.offset.saturating_add(at);
         self.torrent
             .info
@@ -138,6 +144,9 @@ impl Stretch {
         let Source::File(stored) = &self.source else {
             return Ok(vec![0; length].into());
         };
+        stored
+            .reader
+            .look_at(&stored.torrent, stored.index, &*stored.file)?;
         stored.vouch(self.at, length).await?;
         Ok(stored.file.read(self.at, length).await?.into())
     }

@@ -128,6 +128,7 @@ impl Content {
                 reader: self.reader.clone(),
                 torrent: Arc::clone(&torrent),
                 offset,
+                index,
             }),
         })
     }
@@ -407,6 +408,9 @@ impl From<ReadError> for WebError {
         match error {
             ReadError::Damaged { .. } => Self::Damaged(
                 "A part of this file is damaged on the server's disk, so it is not sent. Tell the publisher; other peers may still have it.".to_owned(),
+            ),
+            ReadError::Changed(_) => Self::Damaged(
+                "This file has changed on the server's disk, and is checked again. Try again in a moment.".to_owned(),
             ),
             ReadError::Missing(_) => Self::Damaged(
                 "This file is missing on the server's disk. Tell the publisher; other peers may still have it.".to_owned(),

@@ -13,6 +13,7 @@
 mod admission;
 mod architecture;
 mod ask_commands;
+mod changed_files;
 mod command_line;
 mod connection;
 mod create_command;

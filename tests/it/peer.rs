@@ -201,7 +201,7 @@ impl ScriptedPeer {
         })
     }
 
-    /// The first bytes of the torrent, if the server gives them and does not close the connection.
+    /// The first bytes of the torrent, if the server gives them, and neither refuses nor closes the connection.
     pub(crate) fn try_fetch(&mut self) -> Option<Vec<u8>> {
         let request = RawBlock {
             index: 0,
@@ -218,6 +218,7 @@ impl ScriptedPeer {
             loop {
                 match self.next()? {
                     Message::Piece { data, .. } => return Some(data.to_vec()),
+                    Message::Reject(_) => return None,
                     message if Some(&message) == answer.as_ref() => break,
                     _ => {}
                 }

@@ -171,7 +171,11 @@ impl<'a> Seeding<'a> {
             run.slices.iter_mut().for_each(|slice| slice.fill(0));
             return Ok(());
         };
-        Ok(read_scattered(&*file, run.offset, &mut run.slices).await?)
+        let read = read_scattered(&*file, run.offset, &mut run.slices).await;
+        self.engine
+            .reader
+            .look_at(&self.awake.torrent, run.file, &*file)?;
+        Ok(read?)
     }
 }
 
@@ -247,21 +251,23 @@ impl Party for Seeding<'_> {
         session: &mut Session,
         outbox: &mut Outbox,
     ) -> Result<(), Closed> {
+        let torrent = Arc::clone(&self.awake.torrent);
+        let changes = torrent.stamps.changes();
         let mut whole = Vec::with_capacity(blocks.len());
         for block in blocks {
-            match self
-                .engine
-                .reader
-                .check(&self.awake.torrent, block.piece())
-                .await
-            {
+            match self.engine.reader.check(&torrent, block.piece()).await {
                 Ok(()) => whole.push(*block),
                 Err(ReadError::Damaged { .. }) => session.refuse(*block),
                 Err(error) => return Err(error.into()),
             }
         }
         let rooms = outbox.room_for(&whole);
-        Ok(self.fill(&whole, rooms).await?)
+        self.fill(&whole, rooms).await?;
+        // What was read may be other bytes than those that were checked: none of them leaves.
+        if torrent.stamps.changes() != changes {
+            return Err(ReadError::Changed(torrent.publication.to_string()).into());
+        }
+        Ok(())
     }
 
     async fn prove(&mut self, asked: &RawHashes) -> Result<Option<Proof>, Closed> {

@@ -59,6 +59,8 @@ struct PublicationPage {
     files: Vec<FileRow>,
     unlisted: Option<String>,
     api_href: String,
+    /// What cannot be sent, and why; `None` where all is well, as far as it was read.
+    damage: Option<String>,
     swarm: SwarmWords,
     given: GivenWords,
     chart: Option<Chart>,
@@ -147,6 +149,8 @@ async fn page(
     let counts = state.catalog.tally(publication.id).counts();
     let history = state.catalog.store().history(publication.id).await?;
     let swarm = state.tracker.counts(&publication.info_hashes);
+    let served = state.catalog.torrent(publication.id).await?;
+    let damaged = served.map_or(0, |torrent| torrent.damaged_files());
     let frame = Frame::new(viewer, state.who_may_publish);
     let rows = publication
         .files
@@ -185,6 +189,7 @@ async fn page(
             .map(|more| counted(more as u64, "more file", "more files")),
         api_href: format!("/api/v1/publications/{}", publication.id),
         files,
+        damage: damage_in_words(damaged),
         chart: Chart::draw(&history, ambient::unix_now(), UNATTENDED),
         swarm: SwarmWords {
             copies: copies_in_words(u64::from(swarm.seeders)),
@@ -247,6 +252,15 @@ const fn format_in_words(format: Format) -> &'static str {
         Format::V1 => "v1, for every client",
         Format::V2 => "v2, for newer clients",
         Format::Hybrid => "hybrid, v1 and v2",
+    }
+}
+
+/// How many files fail the check.
+fn damage_in_words(files: usize) -> Option<String> {
+    match files {
+        0 => None,
+        1 => Some("1 file fails the check".to_owned()),
+        files => Some(format!("{} files fail the check", grouped(files as u64))),
     }
 }
 
