@@ -187,6 +187,7 @@ impl App {
             reader,
             ingest: ingest.clone(),
             content,
+            engine: engine.clone(),
             tracker: Arc::clone(&tracker),
             auth: Arc::new(auth),
             passkeys,

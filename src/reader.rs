@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use sha1::{Digest, Sha1};
 use tokio::sync::Semaphore;
@@ -48,11 +49,36 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
+/// What was read since the start, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Reads for peers that found everything in memory.
+    pub from_memory: u64,
+    /// Reads for peers that had to wait for the disk.
+    pub from_disk: u64,
+    /// Checks of pieces that matched their hashes.
+    pub whole: u64,
+    /// Checks of pieces that did not.
+    pub damaged: u64,
+    /// Files that are kept open at this moment.
+    pub open_files: u64,
+}
+
+/// Any thread counts, with every read and check.
+#[derive(Default)]
+struct Counters {
+    from_memory: AtomicU64,
+    from_disk: AtomicU64,
+    whole: AtomicU64,
+    damaged: AtomicU64,
+}
+
 /// Reads published content and vouches for it. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
     content: Arc<dyn ContentStore>,
     checks: Arc<Semaphore>,
+    counters: Arc<Counters>,
 }
 
 impl Reader {
@@ -61,6 +87,19 @@ impl Reader {
         Self {
             content,
             checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            counters: Arc::default(),
+        }
+    }
+
+    /// What was read since the start.
+    pub fn figures(&self) -> Figures {
+        let counters = &self.counters;
+        Figures {
+            from_memory: counters.from_memory.load(Relaxed),
+            from_disk: counters.from_disk.load(Relaxed),
+            whole: counters.whole.load(Relaxed),
+            damaged: counters.damaged.load(Relaxed),
+            open_files: self.content.open_files(),
         }
     }
 
@@ -96,6 +135,36 @@ impl Reader {
         if !torrent.stamps.see(index, file.stamp()?) {
             torrent.forget_conditions(index);
             tracing::error!(publication = %torrent.publication, file = index, "a file of publication {} has changed on disk; its pieces are checked again", torrent.publication);
+        }
+        Ok(())
+    }
+
+    /// Fills `buffers`, one after another, from `offset` of a file: with what is in memory at once, with the rest by waiting for the disk.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
+    pub async fn read_scattered(
+        &self,
+        file: &dyn ContentFile,
+        offset: u64,
+        mut buffers: &mut [IoSliceMut<'_>],
+    ) -> io::Result<()> {
+        let at_once = file.try_read(offset, buffers)?;
+        IoSliceMut::advance_slices(&mut buffers, at_once);
+        let length = buffers.iter().map(|buffer| buffer.len()).sum();
+        if length == 0 {
+            self.counters.from_memory.fetch_add(1, Relaxed);
+            return Ok(());
+        }
+        self.counters.from_disk.fetch_add(1, Relaxed);
+        let bytes = file.read(offset + at_once as u64, length).await?;
+        let mut rest = bytes.as_slice();
+        for buffer in buffers {
+            let Some((head, tail)) = rest.split_at_checked(buffer.len()) else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            buffer.copy_from_slice(head);
+            rest = tail;
         }
         Ok(())
     }
@@ -145,7 +214,7 @@ impl Reader {
         }
         let _permit = self.checks.acquire().await;
         let leaves = self.hash_leaves(torrent, piece).await?;
-        judge(torrent, piece, leaves.is_some())?;
+        self.judge(torrent, piece, leaves.is_some())?;
         Ok(leaves)
     }
 
@@ -155,7 +224,8 @@ impl Reader {
         if torrent.conditions.of(piece) == Condition::Whole {
             return Ok(());
         }
-        judge(torrent, piece, self.is_whole(torrent, piece).await?)
+        let is_whole = self.is_whole(torrent, piece).await?;
+        self.judge(torrent, piece, is_whole)
     }
 
     async fn is_whole(&self, torrent: &Torrent, piece: PieceIndex) -> Result<bool, ReadError> {
@@ -224,33 +294,20 @@ impl Reader {
         }
         Ok(hasher.finalize().into())
     }
-}
 
-/// Fills `buffers`, one after another, from `offset` of a file: with what is in memory at once, with the rest by waiting for the disk.
-///
-/// # Errors
-/// [`io::ErrorKind::UnexpectedEof`] where the file is shorter than it was.
-pub async fn read_scattered(
-    file: &dyn ContentFile,
-    offset: u64,
-    mut buffers: &mut [IoSliceMut<'_>],
-) -> io::Result<()> {
-    let at_once = file.try_read(offset, buffers)?;
-    IoSliceMut::advance_slices(&mut buffers, at_once);
-    let length = buffers.iter().map(|buffer| buffer.len()).sum();
-    if length == 0 {
-        return Ok(());
+    /// Takes down what a check has found.
+    fn judge(&self, torrent: &Torrent, piece: PieceIndex, is_whole: bool) -> Result<(), ReadError> {
+        if is_whole {
+            self.counters.whole.fetch_add(1, Relaxed);
+            torrent.conditions.note(piece, Condition::Whole);
+            return Ok(());
+        }
+        self.counters.damaged.fetch_add(1, Relaxed);
+        torrent.conditions.note(piece, Condition::Damaged);
+        let error = damaged(torrent, piece);
+        tracing::error!(publication = %torrent.publication, piece = piece.get(), "{error}; it is no longer served");
+        Err(error)
     }
-    let bytes = file.read(offset + at_once as u64, length).await?;
-    let mut rest = bytes.as_slice();
-    for buffer in buffers {
-        let Some((head, tail)) = rest.split_at_checked(buffer.len()) else {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        };
-        buffer.copy_from_slice(head);
-        rest = tail;
-    }
-    Ok(())
 }
 
 /// A stretch of a file in parts that are read in one go: where each begins, and its length.
@@ -260,18 +317,6 @@ fn strides(span: Span) -> impl Iterator<Item = (u64, usize)> {
         let stride = usize::try_from(end - at).map_or(CHECK_STRIDE, |left| left.min(CHECK_STRIDE));
         (at, stride)
     })
-}
-
-/// Takes down what a check has found.
-fn judge(torrent: &Torrent, piece: PieceIndex, is_whole: bool) -> Result<(), ReadError> {
-    if is_whole {
-        torrent.conditions.note(piece, Condition::Whole);
-        return Ok(());
-    }
-    torrent.conditions.note(piece, Condition::Damaged);
-    let error = damaged(torrent, piece);
-    tracing::error!(publication = %torrent.publication, piece = piece.get(), "{error}; it is no longer served");
-    Err(error)
 }
 
 fn damaged(torrent: &Torrent, piece: PieceIndex) -> ReadError {
@@ -308,7 +353,9 @@ mod tests {
 
         let mut buffers = vec![vec![0; 16_384]; 16];
         let mut slices: Vec<_> = buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
-        read_scattered(&*file, 5, &mut slices).await.unwrap();
+        let reader = Reader::new(Arc::new(store));
+        let read = reader.read_scattered(&*file, 5, &mut slices).await;
+        read.unwrap();
         assert!(buffers.concat() == content[5..5 + 16 * 16_384]);
     }
 }

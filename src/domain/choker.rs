@@ -209,6 +209,11 @@ impl Choker {
         self.peers.len()
     }
 
+    /// How many peers have a slot, and how many wait for one.
+    pub fn unchoked_and_waiting(&self) -> (usize, usize) {
+        (self.unchoked().count(), self.waiting().count())
+    }
+
     /// Whether no peer is connected.
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()

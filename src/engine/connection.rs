@@ -97,6 +97,9 @@ pub(crate) trait Party: Send {
 
     /// Content of so many bytes has left for the peer.
     fn sent(&mut self, bytes: u64);
+
+    /// A request of the peer is being rejected (BEP 6).
+    fn rejected(&mut self);
 }
 
 /// Bytes on their way out: encoded messages and blocks, in one buffer, so that one call writes them all.
@@ -292,7 +295,12 @@ impl<P: Party> Connection<'_, P> {
     fn drain(&mut self, outbox: &mut Outbox, now: Instant) -> Result<(), Closed> {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Send(message) => outbox.push(&message),
+                Output::Send(message) => {
+                    if matches!(message, Message::Reject(_)) {
+                        self.party.rejected();
+                    }
+                    outbox.push(&message);
+                }
                 other => self.party.handle(other, &mut self.session, now)?,
             }
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `transport` | a connection over TCP or uTP becomes a peer: the handshake, in and out, encrypted or not |
 //! | `connection` | one peer: the loop between its socket and its `Session` |
+//! | `figures` | what the seed does, in numbers |
 //! | `limits` | how many connections there may be, and how fast content leaves |
 //! | `metadata` | the `info` dictionary for magnet links |
 //! | `hashes` | merkle hashes and their proofs, for those who have a v2 torrent's roots |
@@ -12,6 +13,7 @@
 //! | `seed` | published torrents: woken by their first peer, asleep after their last |
 
 pub(crate) mod connection;
+pub mod figures;
 pub(crate) mod hashes;
 pub mod leech;
 pub(crate) mod limits;
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{choker, session};
 
+pub use figures::{Census, Count, Figures, Manner};
 pub use seed::Engine;
 pub use transport::{Datagram, Encryption, UtpPort};
 

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use self::peer::Seeding;
 use super::Options;
 use super::connection::Connection;
+use super::figures::{Census, Count, Figures};
 use super::hashes::Trees;
 use super::limits::{Connections, UploadRates};
 use super::transport::{Received, Reception, Stream, UtpPort};
@@ -58,6 +59,7 @@ struct Inner {
     reception: Reception,
     connections: Connections,
     rates: UploadRates,
+    figures: Figures,
     next_peer: AtomicU64,
     /// The torrents that have peers. Locked before any torrent's own lock; never held over an await.
     awake: Mutex<Swarms>,
@@ -113,6 +115,7 @@ impl Engine {
             catalog,
             reader,
             rates: UploadRates::new(&options, ambient::now()),
+            figures: Figures::default(),
             options,
             reception,
             connections,
@@ -192,12 +195,12 @@ impl Engine {
         source: SocketAddr,
         shutdown: &CancellationToken,
     ) {
+        let figures = &self.0.figures;
         let Some(_place) = self.0.connections.enter(source.ip().to_canonical()) else {
+            figures.add(Count::NoPlace, 1);
             tracing::debug!(%source, "no place for another peer");
             return;
         };
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let local = stream.local_addr().unwrap_or(nowhere);
         let reception = &self.0.reception;
         let answered = reception.answer(stream, received, source.ip(), &self.0.catalog);
         let Received {
@@ -207,7 +210,10 @@ impl Engine {
             publication,
         } = match answered.await {
             Ok(answered) => answered,
-            Err(error) => return tracing::debug!(%source, %error, "no handshake"),
+            Err(error) => {
+                figures.add(Count::NoHandshake, 1);
+                return tracing::debug!(%source, %error, "no handshake");
+            }
         };
         let torrent = match self.0.catalog.torrent(publication).await {
             Ok(Some(torrent)) => torrent,
@@ -223,9 +229,11 @@ impl Engine {
             self.0.options.session(),
             now,
         );
-        let Some(mut peer) = Seeding::join(&self.0, torrent, source, local) else {
+        let Some(mut peer) = Seeding::join(&self.0, torrent, source, &stream) else {
+            figures.add(Count::NoPlace, 1);
             return tracing::debug!(%source, %publication, "no place for another peer");
         };
+        figures.add(Count::Admitted, 1);
         if handshake.reserved.has_extension_protocol() {
             peer.introduce(&mut session, source.ip());
         }
@@ -242,30 +250,51 @@ impl Engine {
         tracing::debug!(%source, peer_id = %handshake.peer_id, %publication, reason = %closed, "peer has gone");
     }
 
+    /// What is counted since the start.
+    pub fn figures(&self) -> &Figures {
+        &self.0.figures
+    }
+
+    /// The peers of this moment, by what they may do.
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for torrent in self.0.awake_torrents() {
+            let peers = torrent.lock_peers();
+            let (unchoked, waiting) = peers.choker.unchoked_and_waiting();
+            census.torrents += 1;
+            census.unchoked += count(unchoked);
+            census.waiting += count(waiting);
+            census.idle += count(peers.choker.len() - unchoked - waiting);
+        }
+        census
+    }
+
     /// How many peers a publication's torrent has at this moment.
-    pub fn peer_count(&self, publication: PublicationId) -> usize {
+    pub fn peer_count(&self, publication: PublicationId) -> u64 {
         let awake = self.0.lock_awake();
-        awake
-            .torrents
-            .get(&publication)
-            .map_or(0, |torrent| torrent.lock_peers().places.len())
+        let torrent = awake.torrents.get(&publication);
+        torrent.map_or(0, |torrent| count(torrent.lock_peers().places.len()))
     }
 }
 
 impl Inner {
     fn choke_round(&self, now: Instant) {
-        let awake: Vec<Arc<Awake>> = {
-            let awake = self.lock_awake();
-            awake.torrents.values().map(Arc::clone).collect()
-        };
-        for torrent in awake {
+        self.figures.add(Count::Rounds, 1);
+        for torrent in self.awake_torrents() {
             let mut peers = torrent.lock_peers();
             let changes = peers.choker.round(now, &mut ambient::rng());
             peers.apply(&changes);
+            let given = changes.iter().filter(|change| change.is_unchoked).count();
+            self.figures.add(Count::Turns, count(given));
             for peer in peers.introductions.due(now) {
                 peers.wake(peer);
             }
         }
+    }
+
+    fn awake_torrents(&self) -> Vec<Arc<Awake>> {
+        let awake = self.lock_awake();
+        awake.torrents.values().map(Arc::clone).collect()
     }
 
     fn lock_awake(&self) -> std::sync::MutexGuard<'_, Swarms> {
@@ -410,4 +439,8 @@ impl Peers {
             link.changed.notify_one();
         }
     }
+}
+
+fn count(things: usize) -> u64 {
+    u64::try_from(things).unwrap_or(u64::MAX)
 }

@@ -58,6 +58,9 @@ pub trait ContentStore: Send + Sync {
     /// [`StoreError`] where the disk does not say.
     fn free_bytes(&self) -> Result<u64, StoreError>;
 
+    /// How many files are kept open for reading.
+    fn open_files(&self) -> u64;
+
     /// Removes every staging area: at start, no upload is running.
     async fn discard_stagings(&self) -> Result<(), StoreError>;
 }

@@ -155,6 +155,11 @@ impl ContentStore for FileStore {
         self.folders.free_bytes()
     }
 
+    fn open_files(&self) -> u64 {
+        // The cache's own count lags behind.
+        u64::try_from(self.open_files.iter().count()).unwrap_or(u64::MAX)
+    }
+
     async fn discard_stagings(&self) -> Result<(), StoreError> {
         self.blocking(Folders::discard_stagings).await
     }

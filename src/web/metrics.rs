@@ -6,8 +6,11 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 
+use crate::catalog::Catalog;
 use crate::domain::swarm::Population;
-use crate::tracker::{Census, Door, Outcome};
+use crate::engine::{Count, Engine, Manner};
+use crate::reader::Reader;
+use crate::tracker::{Census, Door, Outcome, Tracker};
 
 use super::state::WebState;
 
@@ -17,7 +20,21 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// `GET /metrics`
 pub(super) async fn metrics(State(state): State<WebState>) -> impl IntoResponse {
     let mut text = Text::default();
-    let figures = state.tracker.figures();
+    tracker(&mut text, &state.tracker);
+    seed(&mut text, &state.engine);
+    content(&mut text, &state.reader);
+    publications(&mut text, &state.catalog);
+    text.family("sower_build_info", "gauge", "The version that runs.");
+    text.sample(
+        "sower_build_info",
+        &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
+        1,
+    );
+    ([(CONTENT_TYPE, TEXT)], text.0)
+}
+
+fn tracker(text: &mut Text, tracker: &Tracker) {
+    let figures = tracker.figures();
     text.family(
         "sower_tracker_requests_total",
         "counter",
@@ -37,7 +54,7 @@ pub(super) async fn metrics(State(state): State<WebState>) -> impl IntoResponse 
             );
         }
     }
-    let census = state.tracker.census();
+    let census = tracker.census();
     text.family("sower_tracker_peers", "gauge", "Peers in all swarms.");
     for (family, population) in [("ipv4", census.v4), ("ipv6", census.v6)] {
         for (role, peers) in roles(population) {
@@ -70,10 +87,108 @@ pub(super) async fn metrics(State(state): State<WebState>) -> impl IntoResponse 
         census.v4.peers() + census.v6.peers(),
     );
     text.sample("sower_tracker_swarm_size_count", "", census.swarms);
+}
 
+/// The seed's peers.
+fn seed(text: &mut Text, engine: &Engine) {
+    let figures = engine.figures();
+    let manner = |manner: Manner| {
+        let (carrier, encryption) = (manner.carrier(), manner.encryption());
+        format!("carrier=\"{carrier}\",encryption=\"{encryption}\"")
+    };
+    let name = "sower_peer_connections";
+    text.family(name, "gauge", "Peers that are connected to the seed.");
+    for how in Manner::ALL {
+        text.sample(name, &manner(how), figures.connected(how));
+    }
+    let name = "sower_peer_sent_bytes_total";
+    text.family(name, "counter", "Bytes of content sent to peers.");
+    for how in Manner::ALL {
+        text.sample(name, &manner(how), figures.sent(how));
+    }
+    let census = engine.census();
+    let name = "sower_peer_slots";
+    text.family(
+        name,
+        "gauge",
+        "Peers that have an upload slot, wait for one, or want none.",
+    );
+    for (state, peers) in [
+        ("unchoked", census.unchoked),
+        ("waiting", census.waiting),
+        ("idle", census.idle),
+    ] {
+        text.sample(name, &format!("state=\"{state}\""), peers);
+    }
+    text.family(
+        "sower_peer_torrents",
+        "gauge",
+        "Torrents that have peers connected.",
+    );
+    text.sample("sower_peer_torrents", "", census.torrents);
+    let name = "sower_peer_arrivals_total";
+    text.family(
+        name,
+        "counter",
+        "Connections of peers, by what came of them.",
+    );
+    for (outcome, count) in [
+        ("admitted", Count::Admitted),
+        ("no_handshake", Count::NoHandshake),
+        ("no_place", Count::NoPlace),
+    ] {
+        text.sample(
+            name,
+            &format!("outcome=\"{outcome}\""),
+            figures.count(count),
+        );
+    }
+    for (name, help, count) in [
+        (
+            "sower_peer_requests_rejected_total",
+            "Requests for blocks that were answered with a reject.",
+            Count::Rejected,
+        ),
+        (
+            "sower_choker_rounds_total",
+            "Rounds of choke decisions.",
+            Count::Rounds,
+        ),
+        (
+            "sower_choker_turns_total",
+            "Upload slots that went from one peer to another at the end of its turn.",
+            Count::Turns,
+        ),
+    ] {
+        text.family(name, "counter", help);
+        text.sample(name, "", figures.count(count));
+    }
+}
+
+/// The disk and what is read from it.
+fn content(text: &mut Text, reader: &Reader) {
+    let figures = reader.figures();
+    let name = "sower_content_reads_total";
+    text.family(name, "counter", "Reads for peers, by where the bytes were.");
+    text.sample(name, "from=\"memory\"", figures.from_memory);
+    text.sample(name, "from=\"disk\"", figures.from_disk);
+    let name = "sower_content_checks_total";
+    text.family(
+        name,
+        "counter",
+        "Pieces that were held against their hashes.",
+    );
+    text.sample(name, "outcome=\"whole\"", figures.whole);
+    text.sample(name, "outcome=\"damaged\"", figures.damaged);
+    let name = "sower_content_open_files";
+    text.family(name, "gauge", "Files that are kept open for reading.");
+    text.sample(name, "", figures.open_files);
+}
+
+fn publications(text: &mut Text, catalog: &Catalog) {
     text.family("sower_publications", "gauge", "Publications.");
-    text.sample("sower_publications", "", state.catalog.len());
-    let totals = state.catalog.totals();
+    text.sample("sower_publications", "", catalog.len());
+    let totals = catalog.totals();
     text.family(
         "sower_sent_bytes_total",
         "counter",
@@ -101,13 +216,6 @@ pub(super) async fn metrics(State(state): State<WebState>) -> impl IntoResponse 
         text.family(name, "counter", help);
         text.sample(name, "", value);
     }
-    text.family("sower_build_info", "gauge", "The version that runs.");
-    text.sample(
-        "sower_build_info",
-        &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
-        1,
-    );
-    ([(CONTENT_TYPE, TEXT)], text.0)
 }
 
 const fn roles(population: Population) -> [(&'static str, u64); 3] {

@@ -14,6 +14,7 @@ use super::shelf::Shelf;
 use crate::catalog::Catalog;
 use crate::domain::account::WhoMayPublish;
 use crate::domain::networks::Network;
+use crate::engine::Engine;
 use crate::publish::Ingest;
 use crate::reader::Reader;
 use crate::store::content::ContentStore;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub content: Arc<dyn ContentStore>,
     /// Takes uploads.
     pub ingest: Ingest,
+    /// Gives to peers, and knows how many are connected.
+    pub engine: Engine,
     /// Knows the swarms.
     pub tracker: Arc<Tracker>,
     /// Knows who asks.
@@ -88,6 +91,8 @@ pub struct Parts {
 pub struct WebState {
     pub(super) catalog: Catalog,
     pub(super) ingest: Ingest,
+    pub(super) engine: Engine,
+    pub(super) reader: Reader,
     pub(super) tracker: Arc<Tracker>,
     pub(super) auth: Arc<Auth>,
     pub(super) passkeys: Arc<dyn PasskeyStore>,
@@ -105,9 +110,11 @@ impl WebState {
     /// Lays the parts side by side.
     pub fn new(parts: Parts) -> Self {
         let shelf = Shelf::new(parts.catalog.clone(), parts.options.cache_bytes);
-        let content = Content::new(parts.catalog.clone(), shelf.clone(), parts.reader);
+        let content = Content::new(parts.catalog.clone(), shelf.clone(), parts.reader.clone());
         Self {
             catalog: parts.catalog,
+            engine: parts.engine,
+            reader: parts.reader,
             tracker: parts.tracker,
             auth: parts.auth,
             passkeys: parts.passkeys,

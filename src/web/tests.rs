@@ -25,6 +25,7 @@ use super::{
 use crate::ambient;
 use crate::catalog::{self, Catalog};
 use crate::domain::account::{Role, WhoMayPublish};
+use crate::engine::{self, Engine};
 use crate::proto::id::PeerId;
 use crate::proto::metainfo::info::InfoLimits;
 use crate::proto::metainfo::torrent_file::TorrentFile;
@@ -113,11 +114,15 @@ impl Site {
         let accounts: Arc<dyn AccountStore> = Arc::new(store);
         let auth = Arc::new(Auth::new(Arc::clone(&accounts), &links, &options));
         let shutdown = CancellationToken::new();
+        let peer_id = PeerId::generate(&mut ambient::rng());
+        let reader = Reader::new(Arc::clone(&content));
+        let peers = engine::Options::default();
+        let engine = Engine::new(catalog.clone(), reader.clone(), peers, peer_id);
         let tracker = Tracker::new(
             catalog.clone(),
             TrackerOptions::default(),
             EmbeddedSeed {
-                peer_id: PeerId::generate(&mut ambient::rng()),
+                peer_id,
                 addresses: Vec::new(),
             },
             ambient::now(),
@@ -125,7 +130,8 @@ impl Site {
         );
         let state = WebState::new(Parts {
             catalog: catalog.clone(),
-            reader: Reader::new(Arc::clone(&content)),
+            reader,
+            engine,
             ingest: Ingest::new(catalog.clone(), Arc::clone(&content), rules),
             content,
             tracker: Arc::new(tracker),

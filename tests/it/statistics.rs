@@ -3,14 +3,20 @@
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 
-use crate::support::{Server, curl, get};
+use sower::proto::id::InfoHash;
+use sower::proto::wire::encryption::Methods;
+
+use crate::peer::ScriptedPeer;
+use crate::support::{Server, curl, get, wait_for};
 
 /// Bytes of the published file.
 const LENGTH: u64 = 40_000;
 
 struct Published {
     server: Server,
+    /// As announces write it.
     info_hash: String,
+    id: InfoHash,
     api_path: String,
 }
 
@@ -20,9 +26,11 @@ fn published() -> Published {
     let (status, publication) = server.publish(&token, &[], &[("a.bin", &[7; 40_000])]);
     assert_eq!(status, 201, "{publication}");
     let hash = publication["info_hash_v1"].as_str().unwrap();
+    let id = InfoHash::from_hex(hash).unwrap();
     let hash = data_encoding::HEXLOWER.decode(hash.as_bytes()).unwrap();
     Published {
         info_hash: percent_encode(&hash, NON_ALPHANUMERIC).to_string(),
+        id,
         api_path: format!(
             "/api/v1/publications/{}",
             publication["id"].as_str().unwrap()
@@ -115,4 +123,52 @@ fn a_restart_keeps_the_swarm_and_all_totals() {
     let publication = swarm.json(&swarm.api_path);
     assert_eq!(publication["swarm"]["completed"], 2);
     assert_eq!(publication["served"]["saved_bytes"], LENGTH + LENGTH / 2);
+}
+
+#[test]
+fn what_the_seed_does_is_shown_on_the_page_and_in_numbers() {
+    let swarm = published();
+    let mut one = ScriptedPeer::greet(&swarm.server.address(), swarm.id);
+    // Whoever is choked is rejected.
+    one.request(0, 0, 1_000);
+    one.become_unchoked();
+    one.fetch(1, 0, 1_000);
+    let other =
+        ScriptedPeer::greet_encrypted(&swarm.server.address(), swarm.id, Methods::OnlyRc4, 1_000);
+    let has = |metrics: &str, line: &str| metrics.lines().any(|it| it == line);
+    let metrics = wait_for("both to be counted", || {
+        let metrics = swarm.text("/metrics");
+        let idle = "sower_peer_slots{state=\"idle\"} 1";
+        let sent = "sower_peer_sent_bytes_total{carrier=\"tcp\",encryption=\"plain\"} 1000";
+        (has(&metrics, idle) && has(&metrics, sent)).then_some(metrics)
+    });
+    for line in [
+        "sower_peer_connections{carrier=\"tcp\",encryption=\"plain\"} 1",
+        "sower_peer_connections{carrier=\"tcp\",encryption=\"encrypted\"} 1",
+        "sower_peer_connections{carrier=\"utp\",encryption=\"plain\"} 0",
+        "sower_peer_slots{state=\"unchoked\"} 1",
+        "sower_peer_torrents 1",
+        "sower_peer_arrivals_total{outcome=\"admitted\"} 2",
+        "sower_peer_requests_rejected_total 1",
+        "sower_content_checks_total{outcome=\"whole\"} 1",
+        "sower_content_open_files 1",
+    ] {
+        assert!(has(&metrics, line), "{line}\n{metrics}");
+    }
+    let served = &swarm.json(&swarm.api_path)["served"];
+    assert_eq!(
+        (&served["peers"], &served["peer_bytes"]),
+        (&2.into(), &1_000.into())
+    );
+    let page = swarm.text(&swarm.api_path.replace("/api/v1/publications/", "/p/"));
+    assert!(
+        page.contains("<dt>Peers connected now</dt><dd>2</dd>"),
+        "{page}"
+    );
+
+    drop((one, other));
+    wait_for("both to be gone", || {
+        let served = &swarm.json(&swarm.api_path)["served"];
+        (served["peers"] == 0).then_some(())
+    });
 }

@@ -290,6 +290,8 @@ impl Party for Leeching {
     }
 
     fn sent(&mut self, _bytes: u64) {}
+
+    fn rejected(&mut self) {}
 }
 
 impl Drop for Leeching {

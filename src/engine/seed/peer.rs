@@ -13,15 +13,17 @@ use crate::domain::places::canonical_priority;
 use crate::domain::session::{Output, Session};
 use crate::domain::torrent::Torrent;
 use crate::engine::connection::{Closed, Outbox, Party};
+use crate::engine::figures::{Connected, Count};
 use crate::engine::hashes::HashExchange;
 use crate::engine::limits::{Grant, Wanted};
 use crate::engine::metadata::MetadataExchange;
+use crate::engine::transport::Stream;
 use crate::proto::geometry::Block;
 use crate::proto::metainfo::proof::Proof;
 use crate::proto::wire::extension::{EXTENSION_HANDSHAKE, ExtensionHandshake};
 use crate::proto::wire::message::RawHashes;
 use crate::proto::wire::peer_exchange::PeerFlags;
-use crate::reader::{ReadError, read_scattered};
+use crate::reader::ReadError;
 use crate::store::content::ContentFile;
 
 /// The number that we give `ut_pex`. We dial nobody, so what comes under it is passed over; but libtorrent hangs up on whoever
@@ -35,6 +37,7 @@ pub(super) struct Seeding<'a> {
     key: PeerKey,
     source: IpAddr,
     link: Arc<Link>,
+    figures: Connected<'a>,
     metadata: MetadataExchange,
     hashes: HashExchange,
     /// The number under which the peer takes `ut_pex` messages, if it wants them and may have them.
@@ -45,13 +48,15 @@ pub(super) struct Seeding<'a> {
 
 impl<'a> Seeding<'a> {
     /// The extension handshake, where the peer speaks the extension protocol, goes out before anything else.
-    /// `None` where there is no place. `local` is our end of the connection.
+    /// `None` where there is no place.
     pub(super) fn join(
         engine: &'a Inner,
         torrent: Arc<Torrent>,
         source: SocketAddr,
-        local: SocketAddr,
+        stream: &Stream,
     ) -> Option<Self> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let local = stream.local_addr().unwrap_or(nowhere);
         let key = PeerKey(engine.next_peer.fetch_add(1, Relaxed));
         let newcomer = Newcomer {
             key,
@@ -66,6 +71,7 @@ impl<'a> Seeding<'a> {
             key,
             source: source.ip(),
             link,
+            figures: engine.figures.connect(stream.manner()),
             metadata,
             hashes: HashExchange::new(torrent),
             peer_exchange_id: None,
@@ -171,10 +177,11 @@ impl<'a> Seeding<'a> {
             run.slices.iter_mut().for_each(|slice| slice.fill(0));
             return Ok(());
         };
-        let read = read_scattered(&*file, run.offset, &mut run.slices).await;
-        self.engine
-            .reader
-            .look_at(&self.awake.torrent, run.file, &*file)?;
+        let reader = &self.engine.reader;
+        let read = reader
+            .read_scattered(&*file, run.offset, &mut run.slices)
+            .await;
+        reader.look_at(&self.awake.torrent, run.file, &*file)?;
         Ok(read?)
     }
 }
@@ -287,7 +294,12 @@ impl Party for Seeding<'_> {
 
     fn sent(&mut self, bytes: u64) {
         self.awake.tally.add_peer_bytes(bytes);
+        self.figures.add_sent(bytes);
         self.awake.lock_peers().choker.note_sent(self.key, bytes);
+    }
+
+    fn rejected(&mut self) {
+        self.engine.figures.add(Count::Rejected, 1);
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::utp::UtpPeer;
+use crate::engine::figures::Manner;
 use crate::proto::wire::encryption::{Keystream, Keystreams};
 
 /// Bytes that are encrypted ahead of the socket, at most.
@@ -79,6 +80,16 @@ impl Stream {
                 sent: 0,
             },
         }));
+    }
+
+    /// How the peer is connected.
+    pub(crate) const fn manner(&self) -> Manner {
+        match (&self.carrier, &self.encryption) {
+            (Carrier::Tcp(_), None) => Manner::Tcp,
+            (Carrier::Tcp(_), Some(_)) => Manner::EncryptedTcp,
+            (Carrier::Utp(_), None) => Manner::Utp,
+            (Carrier::Utp(_), Some(_)) => Manner::EncryptedUtp,
+        }
     }
 
     /// Our end of the connection; `None` where it is not known, as with uTP.

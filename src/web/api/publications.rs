@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::domain::publication::{Publication, PublishedFile};
+use crate::engine::Engine;
 use crate::store::publications::{Cursor, MAX_PAGE, PageQuery};
 use crate::tracker::service::Tracker;
 use crate::web::auth::{Caller, Viewer};
@@ -75,6 +76,8 @@ struct SwarmJson {
 #[derive(Serialize)]
 #[expect(clippy::struct_field_names, reason = "the names are the API's")]
 struct ServedJson {
+    /// Connected to this server's own seed now.
+    peers: u64,
     peer_bytes: u64,
     web_seed_bytes: u64,
     file_bytes: u64,
@@ -93,6 +96,7 @@ struct PageJson {
 #[derive(Clone)]
 pub(in crate::web) struct Describer {
     catalog: Catalog,
+    engine: Engine,
     tracker: Arc<Tracker>,
     links: Arc<Links>,
     mint: Mint,
@@ -103,6 +107,7 @@ impl FromRef<WebState> for Describer {
     fn from_ref(state: &WebState) -> Self {
         Self {
             catalog: state.catalog.clone(),
+            engine: state.engine.clone(),
             tracker: Arc::clone(&state.tracker),
             links: Arc::clone(&state.links),
             mint: Mint::from_ref(state),
@@ -161,6 +166,7 @@ impl Describer {
                 completed: counts.completed,
             },
             served: ServedJson {
+                peers: self.engine.peer_count(id),
                 peer_bytes: counts.peer_bytes,
                 web_seed_bytes: counts.web_seed_bytes,
                 file_bytes: counts.file_bytes,

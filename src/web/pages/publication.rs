@@ -92,6 +92,8 @@ struct SwarmWords {
 
 /// What this server has sent of the files.
 struct GivenWords {
+    /// Connected to this server's own seed now.
+    peers_now: String,
     by_peers: String,
     by_web_seed: String,
     directly: String,
@@ -197,6 +199,7 @@ async fn page(
             completed: grouped(counts.completed),
         },
         given: GivenWords {
+            peers_now: grouped(state.engine.peer_count(publication.id)),
             by_peers: size(counts.peer_bytes),
             by_web_seed: size(counts.web_seed_bytes),
             directly: size(counts.file_bytes),
