@@ -18,6 +18,7 @@ mod rarity;
 pub mod rate;
 pub mod room;
 pub mod session;
+pub mod super_seeding;
 pub mod swarm;
 pub mod tally;
 pub mod torrent;

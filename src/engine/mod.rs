@@ -75,6 +75,8 @@ pub struct Options {
     pub max_requests: usize,
     /// Whether peers of one torrent are introduced to each other (BEP 11).
     pub exchange_peers: bool,
+    /// Whether the seed tells each piece to one peer alone, so that hardly more than one copy leaves it (BEP 16).
+    pub super_seeding: bool,
     /// Bytes that are read ahead and not yet sent, for each peer, at most.
     pub send_buffer: usize,
 }
@@ -102,6 +104,7 @@ impl Default for Options {
             write_timeout: 60,
             max_requests: 500,
             exchange_peers: true,
+            super_seeding: false,
             send_buffer: 256 * 1024,
         }
     }

@@ -33,9 +33,10 @@ use crate::domain::places::{Places, Standing};
 use crate::domain::publication::PublicationId;
 use crate::domain::rate::ByteRate;
 use crate::domain::session::Session;
+use crate::domain::super_seeding::SuperSeeding;
 use crate::domain::tally::Tally;
 use crate::domain::torrent::Torrent;
-use crate::proto::bitfield::Bitfield;
+use crate::proto::geometry::Geometry;
 use crate::proto::id::PeerId;
 use crate::reader::Reader;
 
@@ -93,6 +94,8 @@ struct Peers {
     choker: Choker,
     introductions: Introductions,
     places: Places,
+    /// `None` where everybody is told of everything.
+    super_seeding: Option<SuperSeeding>,
     links: HashMap<PeerKey, Arc<Link>>,
 }
 
@@ -221,19 +224,18 @@ impl Engine {
             Err(error) => return tracing::error!(%publication, %error, "torrent cannot be served"),
         };
         let geometry = torrent.info.geometry;
-        let now = ambient::now();
-        let mut session = Session::new(
-            geometry,
-            Bitfield::full(&geometry),
-            handshake.reserved,
-            self.0.options.session(),
-            now,
-        );
         let Some(mut peer) = Seeding::join(&self.0, torrent, source, &stream) else {
             figures.add(Count::NoPlace, 1);
             return tracing::debug!(%source, %publication, "no place for another peer");
         };
         figures.add(Count::Admitted, 1);
+        let mut session = Session::new(
+            geometry,
+            peer.told_at_once(),
+            handshake.reserved,
+            self.0.options.session(),
+            ambient::now(),
+        );
         if handshake.reserved.has_extension_protocol() {
             peer.introduce(&mut session, source.ip());
         }
@@ -289,6 +291,11 @@ impl Inner {
             for peer in peers.introductions.due(now) {
                 peers.wake(peer);
             }
+            if let Some(super_seeding) = &peers.super_seeding {
+                for peer in super_seeding.due(now) {
+                    peers.wake(peer);
+                }
+            }
         }
     }
 
@@ -325,7 +332,7 @@ impl Inner {
                 tally: self.catalog.tally(torrent.publication),
                 trees: Trees::default(),
                 rate: UploadRates::of_torrent(&self.options),
-                peers: Mutex::new(Peers::new(&self.options)),
+                peers: Mutex::new(Peers::new(&self.options, &torrent.info.geometry)),
             })
         });
         let awake = Arc::clone(awake);
@@ -397,11 +404,12 @@ impl Awake {
 }
 
 impl Peers {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options, geometry: &Geometry) -> Self {
         Self {
             choker: Choker::new(options.choker()),
             introductions: Introductions::default(),
             places: Places::default(),
+            super_seeding: options.super_seeding.then(|| SuperSeeding::new(geometry)),
             links: HashMap::new(),
         }
     }
@@ -419,6 +427,9 @@ impl Peers {
         let link = self.links.remove(&peer)?;
         self.introductions.remove(peer);
         self.places.leave(peer);
+        if let Some(super_seeding) = &mut self.super_seeding {
+            super_seeding.remove(peer);
+        }
         let change = self.choker.remove(peer, now);
         self.apply(change.as_slice());
         Some(link)

@@ -25,6 +25,7 @@ class Publication:
         for name, size in SIZES.items():
             (self.folder / name).write_bytes(noise.randbytes(size))
         self.sums = checksums(parent)
+        self.length = sum(SIZES.values())
 
     def differs(self, downloads, makes_empty_files=True, leaves=""):
         """How the files under `downloads` differ from the publication, or None.

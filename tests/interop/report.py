@@ -5,6 +5,7 @@ import re
 import doors
 import encryption
 import meeting
+import spreading
 import utp
 from cases import CLIENTS, FORMATS, ClientCase, Way
 from doors import DoorCase
@@ -13,6 +14,7 @@ from meeting import MeetingCase
 from publication import SIZES
 from reading import SECTION
 from reverse import ReverseCase
+from spreading import SpreadingCase
 from trial import Outcome
 from utp import UtpCase
 
@@ -92,6 +94,10 @@ def page(results):
     parts.append(meeting.SECTION)
     met = [result for result in results if isinstance(result.case, MeetingCase)]
     rows = [[it.case.client.name, it.case.client.version(), it.case.format, cell(it, notes)] for it in met]
+    parts.append(table(["client", "version", "format", "seconds"], rows))
+    parts.append(spreading.SECTION)
+    spread = [result for result in results if isinstance(result.case, SpreadingCase)]
+    rows = [[it.case.client.name, it.case.client.version(), it.case.format, cell(it, notes)] for it in spread]
     parts.append(table(["client", "version", "format", "seconds"], rows))
     parts.append(utp.SECTION)
     over_utp = [result for result in results if isinstance(result.case, UtpCase)]

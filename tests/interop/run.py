@@ -24,6 +24,7 @@ from meeting import every_meeting_case
 from publication import Publication
 from reverse import every_reverse_case
 from server import Sower
+from spreading import every_spreading_case
 from trial import Outcome, Result, attempt
 from utp import every_utp_case
 
@@ -77,6 +78,7 @@ def main():
         *every_utp_case(),
         *every_door_case(),
         *every_meeting_case(),
+        *every_spreading_case(),
         *every_client_case(),
     )
     cases = [case for case in every_case if re.search(chosen.only, str(case))]

@@ -76,6 +76,10 @@ class Sower:
         swarm = json.loads(self._host.run("curl", "--silent", "--fail", published.api_url))["swarm"]
         return numbers | {"API": (swarm["seeders"], swarm["leechers"], swarm["completed"])}
 
+    def sent_to_peers(self, published):
+        """Bytes of content that went to peers."""
+        return json.loads(self._host.run("curl", "--silent", "--fail", published.api_url))["served"]["peer_bytes"]
+
     def through(self, door, torrent, out):
         """Writes a torrent that names that address alone, and no web seed."""
         self._run("edit", torrent, "--announce", door, "--no-web-seed", "-o", out)

@@ -30,6 +30,7 @@ mod publish;
 mod scripted_seed;
 mod show_command;
 mod statistics;
+mod super_seeding;
 mod support;
 mod tracker;
 mod udp_tracker;

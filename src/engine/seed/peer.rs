@@ -10,7 +10,7 @@ use super::{Awake, Inner, Link, Newcomer};
 use crate::ambient;
 use crate::domain::choker::PeerKey;
 use crate::domain::places::canonical_priority;
-use crate::domain::session::{Output, Session};
+use crate::domain::session::{CloseReason, Output, Session};
 use crate::domain::torrent::Torrent;
 use crate::engine::connection::{Closed, Outbox, Party};
 use crate::engine::figures::{Connected, Count};
@@ -18,7 +18,8 @@ use crate::engine::hashes::HashExchange;
 use crate::engine::limits::{Grant, Wanted};
 use crate::engine::metadata::MetadataExchange;
 use crate::engine::transport::Stream;
-use crate::proto::geometry::Block;
+use crate::proto::bitfield::Bitfield;
+use crate::proto::geometry::{Block, PieceIndex};
 use crate::proto::metainfo::proof::Proof;
 use crate::proto::wire::extension::{EXTENSION_HANDSHAKE, ExtensionHandshake};
 use crate::proto::wire::message::RawHashes;
@@ -79,18 +80,71 @@ impl<'a> Seeding<'a> {
         })
     }
 
+    /// The pieces that the peer is told of at once: all of them, unless we super-seed.
+    pub(super) fn told_at_once(&self) -> Bitfield {
+        let told = match &mut self.awake.lock_peers().super_seeding {
+            Some(super_seeding) => Some(super_seeding.add(self.key, ambient::now())),
+            None => None,
+        };
+        told.unwrap_or_else(|| Bitfield::full(&self.awake.torrent.info.geometry))
+    }
+
     /// Tells the peer what we speak, right after the handshake (BEP 10).
     pub(super) fn introduce(&self, session: &mut Session, peer: IpAddr) {
         let ours = ExtensionHandshake {
             client: Some(concat!("Sower ", env!("CARGO_PKG_VERSION")).to_owned()),
             max_requests: Some(self.engine.options.max_requests as u64),
             your_ip: Some(peer.to_canonical()),
-            is_upload_only: true,
-            complete_ago: Some(0),
+            // A super-seed passes for a peer that has little. libtorrent hangs up on those who upload only and have nothing for it.
+            is_upload_only: !self.is_super_seeding(),
+            complete_ago: (!self.is_super_seeding()).then_some(0),
             peer_exchange_id: self.exchanges_peers().then_some(OUR_PEER_EXCHANGE_ID),
             ..self.metadata.offer()
         };
         session.extend(EXTENSION_HANDSHAKE, ours.encode());
+    }
+
+    const fn is_super_seeding(&self) -> bool {
+        self.engine.options.super_seeding
+    }
+
+    /// Learns which pieces the peer has, and tells it of more where it has earned that (BEP 16).
+    fn learn_pieces(
+        &self,
+        news: Option<PieceIndex>,
+        session: &mut Session,
+        now: Instant,
+    ) -> Result<(), Closed> {
+        if !self.is_super_seeding() {
+            return Ok(());
+        }
+        let theirs = session.peer_pieces();
+        let mut peers = self.awake.lock_peers();
+        let Some(super_seeding) = &mut peers.super_seeding else {
+            return Ok(());
+        };
+        let earned = match news {
+            Some(piece) => super_seeding.handle_have(self.key, piece, now),
+            None => super_seeding.handle_pieces(self.key, theirs, now),
+        };
+        earned.into_iter().for_each(|peer| peers.wake(peer));
+        drop(peers);
+        if theirs.is_full() {
+            // The session does not know that we have everything too.
+            return Err(CloseReason::BothComplete.into());
+        }
+        Ok(())
+    }
+
+    /// Tells the peer of pieces that it may ask us for (BEP 16).
+    fn tell_of_pieces(&self, session: &mut Session, now: Instant) {
+        let mut peers = self.awake.lock_peers();
+        if let Some(super_seeding) = &mut peers.super_seeding {
+            let mut rng = ambient::rng();
+            while let Some(piece) = super_seeding.offer(self.key, now, &mut rng) {
+                session.have(piece);
+            }
+        }
     }
 
     /// BEP 27: peers of a private torrent come from its tracker alone.
@@ -224,13 +278,10 @@ impl Party for Seeding<'_> {
                 }
             }
             Output::Extended { id, payload } => self.metadata.handle(id, &payload, session),
+            Output::PeerPieces => self.learn_pieces(None, session, now)?,
+            Output::PeerHas(piece) => self.learn_pieces(Some(piece), session, now)?,
             // A seed asks for nothing, so nothing else concerns it.
-            Output::Send(_)
-            | Output::Unchoked(_)
-            | Output::PeerPieces
-            | Output::PeerHas(_)
-            | Output::Received { .. }
-            | Output::Lost(_) => {}
+            Output::Send(_) | Output::Unchoked(_) | Output::Received { .. } | Output::Lost(_) => {}
         }
         Ok(())
     }
@@ -249,6 +300,7 @@ impl Party for Seeding<'_> {
             session.choke();
         }
         self.tell_of_peers(session, now);
+        self.tell_of_pieces(session, now);
         Ok(())
     }
 
