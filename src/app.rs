@@ -104,6 +104,7 @@ pub struct App {
     listen: SocketAddr,
     url: Url,
     setup_link: Option<String>,
+    engine: Engine,
     tasks: TaskTracker,
     shutdown: CancellationToken,
     housekeeper: Housekeeper,
@@ -165,14 +166,7 @@ impl App {
             peer_id,
             addresses: addresses.clone(),
         };
-        let tracker = Tracker::new(
-            catalog.clone(),
-            config.tracker.clone(),
-            seed,
-            ambient::now(),
-            &mut ambient::rng(),
-        );
-        let tracker = Arc::new(tracker);
+        let tracker = tracker(&config, &catalog, seed);
         let passkeys: Arc<dyn PasskeyStore> = Arc::new(database.clone());
         let gatekeeper = Gatekeeper::begin(&tracker, &passkeys).await?;
         let links = ports.links(&config, &url)?;
@@ -223,8 +217,8 @@ impl App {
             shutdown: shutdown.clone(),
         };
         ports.let_in(&services, &tracker, &config.door, &hall)?;
-        let rounds = shutdown.clone();
-        tasks.spawn(async move { engine.run(rounds).await });
+        let (choker, rounds) = (engine.clone(), shutdown.clone());
+        tasks.spawn(async move { choker.run(rounds).await });
         tasks.spawn(housekeeper.clone().run(shutdown.clone()));
         tasks.spawn(gatekeeper.run(shutdown.clone()));
         tasks.close();
@@ -232,6 +226,7 @@ impl App {
             listen,
             url,
             setup_link,
+            engine,
             tasks,
             shutdown,
             housekeeper,
@@ -255,6 +250,19 @@ impl App {
     /// The one-time link that makes the first administrator; `None` where there is an account.
     pub fn setup_link(&self) -> Option<&str> {
         self.setup_link.as_deref()
+    }
+
+    /// The keys of the configuration that [`adjust`](Self::adjust) follows.
+    pub const ADJUSTABLE: [&str; 4] = [
+        "peer.upload_rate",
+        "peer.upload_rate_per_network",
+        "peer.upload_rate_per_torrent",
+        "peer.upload_slots",
+    ];
+
+    /// Takes the [adjustable](Self::ADJUSTABLE) values of `config` from now on; all others need a restart.
+    pub fn adjust(&self, config: &Config) {
+        self.engine.adjust(&config.peer);
     }
 
     /// Waits for shutdown, then for everything to end in order.
@@ -281,6 +289,16 @@ fn public_url(config: &Config, listen: SocketAddr) -> Result<Url, url::ParseErro
         "" => Url::parse(&format!("http://localhost:{}", listen.port())),
         public => Url::parse(public),
     }
+}
+
+fn tracker(config: &Config, catalog: &Catalog, seed: EmbeddedSeed) -> Arc<Tracker> {
+    Arc::new(Tracker::new(
+        catalog.clone(),
+        config.tracker.clone(),
+        seed,
+        ambient::now(),
+        &mut ambient::rng(),
+    ))
 }
 
 /// What makes publications of uploads: private ones where the tracker is.

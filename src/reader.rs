@@ -229,15 +229,12 @@ impl Reader {
     }
 
     async fn is_whole(&self, torrent: &Torrent, piece: PieceIndex) -> Result<bool, ReadError> {
-        let is_whole = match torrent.info.piece_hash(piece) {
-            Some(expected) => {
-                let found = self.hash_piece(torrent, piece).await;
-                found.map(|found| found == expected)
-            }
-            None => {
-                let leaves = self.hash_leaves(torrent, piece).await;
-                leaves.map(|leaves| leaves.is_some())
-            }
+        let is_whole = if let Some(expected) = torrent.info.piece_hash(piece) {
+            let found = self.hash_piece(torrent, piece).await;
+            found.map(|found| found == expected)
+        } else {
+            let leaves = self.hash_leaves(torrent, piece).await;
+            leaves.map(|leaves| leaves.is_some())
         };
         match is_whole {
             // The file is shorter than it was.

@@ -120,7 +120,7 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
     let file = args.config.as_deref();
     runtime.block_on(async {
         match args.command {
-            Command::Serve(serve) => serve.run(load(file)?).await?,
+            Command::Serve(serve) => serve.run(|| load(file)).await?,
             Command::User(command) => command.run(&load(file)?.config).await?,
             Command::Token(command) => command.run(&load(file)?.config).await?,
             Command::Create(create) => create.run(&load(file)?.config)?,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::say;
@@ -31,10 +32,13 @@ struct Ready {
 }
 
 impl ServeArgs {
-    pub(super) async fn run(self, loaded: Loaded) -> anyhow::Result<()> {
+    /// Serves as the configuration that `load` gives says, and follows it at each SIGHUP as far as it can.
+    pub(super) async fn run(self, load: impl Fn() -> anyhow::Result<Loaded>) -> anyhow::Result<()> {
+        let mut in_force = load()?;
         let shutdown = CancellationToken::new();
         stop_on_signal(&shutdown)?;
-        let app = App::start(loaded.config, shutdown).await?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let app = App::start(in_force.config.clone(), shutdown.clone()).await?;
         say(format_args!("Sower is at {}", app.url()))?;
         if let Some(link) = app.setup_link() {
             say(format_args!("Create the administrator: {link}"))?;
@@ -45,6 +49,15 @@ impl ServeArgs {
         };
         self.announce(&ready)
             .context("the ready line cannot be written")?;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = hangup.recv() => match load() {
+                    Ok(loaded) => follow(&app, &mut in_force, loaded),
+                    Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
+                },
+            }
+        }
         app.finished().await;
         Ok(())
     }
@@ -64,5 +77,29 @@ impl ServeArgs {
             open.write_all(line.as_bytes())?;
         }
         Ok(())
+    }
+}
+
+/// Adjusts the server to what was loaded, and says of each key that has changed what that means.
+fn follow(app: &App, in_force: &mut Loaded, loaded: Loaded) {
+    app.adjust(&loaded.config);
+    let mut is_as_before = true;
+    for (key, (value, origin)) in loaded.values {
+        let Some(before) = in_force.values.get_mut(&key) else {
+            continue;
+        };
+        if before.0 == value {
+            continue;
+        }
+        is_as_before = false;
+        if App::ADJUSTABLE.contains(&key.as_str()) {
+            tracing::info!("from now on {key} = {value} (from {origin})");
+            *before = (value, origin);
+        } else {
+            tracing::warn!("{key} = {value} (from {origin}) will hold after a restart");
+        }
+    }
+    if is_as_before {
+        tracing::info!("the configuration was read again, and nothing in it has changed");
     }
 }

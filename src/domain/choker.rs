@@ -204,6 +204,25 @@ impl Choker {
         changes
     }
 
+    /// So many slots from now on: those that are new go to who has waited longest, and those that are no more are taken from whose turn
+    /// has lasted longest.
+    pub fn set_slots(&mut self, slots: usize, now: Instant) -> Vec<Change> {
+        self.options.slots = slots;
+        let mut unchoked: Vec<(Instant, PeerKey, u64)> = self.unchoked().collect();
+        unchoked.sort_unstable();
+        let given = unchoked.len();
+        let mut changes = Vec::new();
+        for (_, peer, _) in unchoked.into_iter().take(given.saturating_sub(slots)) {
+            self.peers.insert(peer, State::waits(now));
+            changes.push(Change {
+                peer,
+                is_unchoked: false,
+            });
+        }
+        changes.extend((given..slots).map_while(|_| self.fill_slot(now)));
+        changes
+    }
+
     /// How many peers are connected.
     pub fn len(&self) -> usize {
         self.peers.len()
@@ -345,6 +364,19 @@ mod tests {
         }
         // 40 peers, 5 slots, 30 s a turn: the line is through after 240 s; 600 s leave room for the lots drawn.
         assert_eq!(served.len(), 40);
+    }
+
+    #[test]
+    fn the_number_of_slots_may_change_at_any_time() {
+        let now = ambient::now();
+        let (mut choker, mut unchoked) = choker(2, 6, now);
+        apply(&mut unchoked, choker.set_slots(5, now));
+        assert_eq!(unchoked.len(), 5);
+        let later = now + Duration::from_secs(1);
+        apply(&mut unchoked, choker.set_slots(1, later));
+        assert_eq!(unchoked.len(), 1);
+        apply(&mut unchoked, choker.set_slots(9, later));
+        assert_eq!(unchoked.len(), 6, "there are no more peers");
     }
 
     #[test]

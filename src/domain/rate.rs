@@ -8,6 +8,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU64;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -87,28 +88,39 @@ impl Table {
 /// asking, so that nobody is passed over and nobody asks twice.
 #[derive(Debug)]
 pub struct ByteRate {
-    per_second: NonZeroU64,
+    /// Zero where there is no bound.
+    per_second: AtomicU64,
     /// When what was asked for so far will have been earned, in nanoseconds since the start.
     earned_at: AtomicU64,
 }
 
 impl ByteRate {
-    /// So many bytes a second; `None` where there is no bound: zero.
-    pub fn new(per_second: u64) -> Option<Self> {
-        Some(Self {
-            per_second: NonZeroU64::new(per_second)?,
+    /// So many bytes a second; zero for no bound.
+    pub fn new(per_second: u64) -> Self {
+        Self {
+            per_second: AtomicU64::new(per_second),
             earned_at: AtomicU64::new(0),
-        })
+        }
     }
 
-    /// Bytes a second.
-    pub const fn per_second(&self) -> u64 {
-        self.per_second.get()
+    /// Bytes a second; `None` where there is no bound.
+    pub fn per_second(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.per_second.load(Relaxed))
+    }
+
+    /// So many bytes a second from now on. Whoever waits should ask anew: what was asked for so far is forgotten.
+    pub fn set(&self, per_second: u64) {
+        if self.per_second.swap(per_second, Relaxed) != per_second {
+            self.earned_at.store(0, Relaxed);
+        }
     }
 
     /// Asks for bytes, `uptime` after the start: how long until they may leave.
     pub fn reserve(&self, bytes: u64, uptime: Duration) -> Duration {
-        let (now, cost) = (nanoseconds(uptime), time_for(bytes, self.per_second));
+        let Some(per_second) = self.per_second() else {
+            return Duration::ZERO;
+        };
+        let (now, cost) = (nanoseconds(uptime), time_for(bytes, per_second));
         let mut free_at = 0;
         // The closure always gives a value, so this is no error.
         let _ = self.earned_at.fetch_update(Relaxed, Relaxed, |earned_at| {
@@ -122,28 +134,42 @@ impl ByteRate {
 /// Bytes a second that leave for each network: an IPv4 address, or an IPv6 /64.
 #[derive(Debug)]
 pub struct NetworkByteRate {
-    per_second: NonZeroU64,
-    table: Table,
+    /// Zero where there is no bound.
+    per_second: AtomicU64,
+    /// Made when there is a bound for the first time.
+    table: OnceLock<Table>,
 }
 
 impl NetworkByteRate {
-    /// So many bytes a second for each; `None` where there is no bound: zero.
-    pub fn new(per_second: u64) -> Option<Self> {
-        Some(Self {
-            per_second: NonZeroU64::new(per_second)?,
-            table: Table::new(),
-        })
+    /// So many bytes a second for each; zero for no bound.
+    pub const fn new(per_second: u64) -> Self {
+        Self {
+            per_second: AtomicU64::new(per_second),
+            table: OnceLock::new(),
+        }
     }
 
-    /// Bytes a second for each.
-    pub const fn per_second(&self) -> u64 {
-        self.per_second.get()
+    /// Bytes a second for each; `None` where there is no bound.
+    pub fn per_second(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.per_second.load(Relaxed))
+    }
+
+    /// So many bytes a second for each from now on. Whoever waits should ask anew: what was asked for so far is forgotten.
+    pub fn set(&self, per_second: u64) {
+        if self.per_second.swap(per_second, Relaxed) != per_second
+            && let Some(table) = self.table.get()
+        {
+            table.earned_at.iter().for_each(|it| it.store(0, Relaxed));
+        }
     }
 
     /// Asks for bytes for somebody in a network, `uptime` after the start: how long until they may leave.
     pub fn reserve(&self, to: IpAddr, bytes: u64, uptime: Duration) -> Duration {
-        let (now, cost) = (nanoseconds(uptime), time_for(bytes, self.per_second));
-        let [one, other] = self.table.places(to);
+        let Some(per_second) = self.per_second() else {
+            return Duration::ZERO;
+        };
+        let (now, cost) = (nanoseconds(uptime), time_for(bytes, per_second));
+        let [one, other] = self.table.get_or_init(Table::new).places(to);
         let earned_at = one.load(Relaxed).min(other.load(Relaxed));
         let free_at = earned_at.max(now.saturating_sub(SLACK));
         let next = free_at.saturating_add(cost);
@@ -223,7 +249,7 @@ mod tests {
 
     #[test]
     fn bytes_leave_in_the_order_of_asking_and_at_the_rate() {
-        let rate = ByteRate::new(1_000_000).unwrap();
+        let rate = ByteRate::new(1_000_000);
         let now = seconds(10);
         let waits: Vec<u128> = (0..5)
             .map(|_| rate.reserve(100_000, now).as_millis())
@@ -234,7 +260,7 @@ mod tests {
 
     #[test]
     fn each_network_has_bytes_of_its_own() {
-        let rate = NetworkByteRate::new(1_000).unwrap();
+        let rate = NetworkByteRate::new(1_000);
         let reserve = |ip: &str| rate.reserve(ip.parse().unwrap(), 1_000, seconds(10));
         assert_eq!(reserve("192.0.2.1"), Duration::ZERO);
         assert_eq!(reserve("192.0.2.1"), Duration::from_millis(900));
@@ -245,8 +271,36 @@ mod tests {
 
     #[test]
     fn no_rate_is_no_bound() {
-        assert!(ByteRate::new(0).is_none() && NetworkByteRate::new(0).is_none());
+        for _ in 0..3 {
+            assert_eq!(
+                ByteRate::new(0).reserve(u64::MAX, seconds(1)),
+                Duration::ZERO
+            );
+            let per_network = NetworkByteRate::new(0);
+            assert_eq!(
+                per_network.reserve(HERE, u64::MAX, seconds(1)),
+                Duration::ZERO
+            );
+        }
         assert!(NetworkRate::new(0, 5).is_none());
+    }
+
+    #[test]
+    fn a_rate_may_be_set_anew_and_nobody_waits_for_the_old_one() {
+        let (rate, per_network) = (ByteRate::new(1), NetworkByteRate::new(1));
+        rate.reserve(1_000, seconds(10));
+        per_network.reserve(HERE, 1_000, seconds(10));
+        assert!(rate.reserve(1, seconds(10)) > seconds(900));
+        rate.set(1_000);
+        per_network.set(1_000);
+        assert_eq!(rate.reserve(1_000, seconds(10)), Duration::ZERO);
+        assert_eq!(rate.reserve(1_000, seconds(10)), Duration::from_millis(900));
+        assert_eq!(
+            per_network.reserve(HERE, 1_000, seconds(10)),
+            Duration::ZERO
+        );
+        rate.set(0);
+        assert_eq!(rate.reserve(1_000, seconds(10)), Duration::ZERO);
     }
 
     proptest! {
@@ -254,7 +308,7 @@ mod tests {
         fn never_more_leaves_than_the_rate_allows(
             asks in proptest::collection::vec((0..300_u64, 1..300_000_u32), 1..200), per_second in 10_000..10_000_000_u32,
         ) {
-            let rate = ByteRate::new(per_second.into()).unwrap();
+            let rate = ByteRate::new(per_second.into());
             let (start, mut now, mut sent) = (seconds(1), seconds(1), 0.0);
             for (gap, bytes) in asks {
                 now += Duration::from_millis(gap);

@@ -76,7 +76,7 @@ pub(crate) trait Party: Send {
     fn woken(&self) -> impl Future<Output = ()> + Send;
 
     /// Does what the torrent wants of this peer.
-    fn wake(&mut self, session: &mut Session, now: Instant) -> Result<(), Closed>;
+    fn wake(&mut self, session: &mut Session, now: Instant) -> Result<Woken, Closed>;
 
     /// Lays blocks that the peer asked for into the outbox. What cannot be served is refused on the session.
     fn lay_out(
@@ -100,6 +100,15 @@ pub(crate) trait Party: Send {
 
     /// A request of the peer is being rejected (BEP 6).
     fn rejected(&mut self);
+}
+
+/// What a peer's task wakes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The rates that hold for it are those of before.
+    AsBefore,
+    /// What it was granted under other rates is void.
+    WithNewRates,
 }
 
 /// Bytes on their way out: encoded messages and blocks, in one buffer, so that one call writes them all.
@@ -252,7 +261,9 @@ impl<P: Party> Connection<'_, P> {
                 () = &mut shutdown => return Err(Closed::ByUs),
                 () = self.party.woken() => {
                     let now = ambient::now();
-                    self.party.wake(&mut self.session, now)?;
+                    if self.party.wake(&mut self.session, now)? == Woken::WithNewRates {
+                        self.grant = None;
+                    }
                     self.drain(&mut outbox, now)?;
                 }
                 () = timer.as_mut() => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -67,12 +68,12 @@ impl Drop for Place {
     }
 }
 
-/// How fast content leaves: in all, and for each network of peers.
+/// How fast content leaves: in all, and for each network of peers. May be set anew at any time.
 #[derive(Debug)]
 pub(crate) struct UploadRates {
     start: Instant,
-    in_all: Option<ByteRate>,
-    per_network: Option<NetworkByteRate>,
+    in_all: ByteRate,
+    per_network: NetworkByteRate,
 }
 
 /// What a peer may be sent next, and when.
@@ -104,8 +105,8 @@ impl Wanted {
 }
 
 /// Bytes that a peer is granted at a time where a rate bounds it: one block, or a twentieth of what the rate allows in a second.
-fn share(rate: u64) -> usize {
-    usize::try_from(rate / 20).map_or(usize::MAX, |share| share.max(16 * 1024))
+fn share(rate: NonZeroU64) -> usize {
+    usize::try_from(rate.get() / 20).map_or(usize::MAX, |share| share.max(16 * 1024))
 }
 
 impl UploadRates {
@@ -117,35 +118,39 @@ impl UploadRates {
         }
     }
 
-    /// A bound of one torrent's own.
-    pub(crate) fn of_torrent(options: &Options) -> Option<ByteRate> {
-        ByteRate::new(options.upload_rate_per_torrent)
+    /// Takes the rates of `options` from now on. Whoever was granted something should ask anew.
+    pub(crate) fn set(&self, options: &Options) {
+        self.in_all.set(options.upload_rate);
+        self.per_network.set(options.upload_rate_per_network);
     }
 
     /// Grants some of what is wanted for a peer at `address`; all at once where nothing is bounded.
     pub(crate) fn grant(
         &self,
-        of_torrent: Option<&ByteRate>,
+        of_torrent: &ByteRate,
         address: IpAddr,
         wanted: Wanted,
         now: Instant,
     ) -> Grant {
         let uptime = now.saturating_duration_since(self.start);
-        let shared = [self.in_all.as_ref(), of_torrent];
-        let shared = || shared.into_iter().flatten();
-        let per_network = || self.per_network.iter();
-        let bounds = shared().map(ByteRate::per_second);
-        let bounds = bounds.chain(per_network().map(NetworkByteRate::per_second));
-        let Some(most) = bounds.map(share).min() else {
+        let rates = [
+            self.in_all.per_second(),
+            of_torrent.per_second(),
+            self.per_network.per_second(),
+        ];
+        let Some(most) = rates.into_iter().flatten().map(share).min() else {
             return wanted.granted(now);
         };
         let bytes = wanted.bytes.min(most).max(wanted.at_least);
         let cost = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let waits = shared().map(|rate| rate.reserve(cost, uptime));
-        let waits = waits.chain(per_network().map(|rate| rate.reserve(address, cost, uptime)));
+        let wait = self
+            .in_all
+            .reserve(cost, uptime)
+            .max(of_torrent.reserve(cost, uptime))
+            .max(self.per_network.reserve(address, cost, uptime));
         Grant {
             bytes,
-            from: now + waits.max().unwrap_or_default(),
+            from: now + wait,
         }
     }
 }

@@ -67,10 +67,11 @@ struct Inner {
 }
 
 /// The torrents that have peers, and how many peers those are.
-#[derive(Default)]
 struct Swarms {
     torrents: HashMap<PublicationId, Arc<Awake>>,
     peers: usize,
+    /// What holds for torrents that wake: as the engine was made, but for what was adjusted since.
+    adjusted: Options,
 }
 
 /// A peer that has come, and is to have a place.
@@ -86,7 +87,7 @@ struct Awake {
     torrent: Arc<Torrent>,
     tally: Arc<Tally>,
     trees: Trees,
-    rate: Option<ByteRate>,
+    rate: ByteRate,
     peers: Mutex<Peers>,
 }
 
@@ -104,6 +105,7 @@ struct Peers {
 struct Link {
     is_unchoked: AtomicBool,
     is_displaced: AtomicBool,
+    has_new_rates: AtomicBool,
     changed: Notify,
 }
 
@@ -119,17 +121,43 @@ impl Engine {
             reader,
             rates: UploadRates::new(&options, ambient::now()),
             figures: Figures::default(),
-            options,
             reception,
             connections,
             next_peer: AtomicU64::new(0),
-            awake: Mutex::default(),
+            awake: Mutex::new(Swarms {
+                torrents: HashMap::new(),
+                peers: 0,
+                adjusted: options.clone(),
+            }),
+            options,
         }))
     }
 
     /// The bounds that it was made with.
     pub fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// Takes the upload rates and slots of `options` from now on; the rest holds as it was.
+    pub fn adjust(&self, options: &Options) {
+        let now = ambient::now();
+        self.0.rates.set(options);
+        let torrents: Vec<Arc<Awake>> = {
+            let mut awake = self.0.lock_awake();
+            awake.adjusted.upload_slots = options.upload_slots;
+            awake.adjusted.upload_rate_per_torrent = options.upload_rate_per_torrent;
+            awake.torrents.values().map(Arc::clone).collect()
+        };
+        for torrent in torrents {
+            torrent.rate.set(options.upload_rate_per_torrent);
+            let mut peers = torrent.lock_peers();
+            let changes = peers.choker.set_slots(options.upload_slots, now);
+            peers.apply(&changes);
+            for link in peers.links.values() {
+                link.has_new_rates.store(true, Relaxed);
+                link.changed.notify_one();
+            }
+        }
     }
 
     /// Makes choke decisions until shutdown.
@@ -325,14 +353,17 @@ impl Inner {
         ) {
             return None;
         }
-        let awake = all.torrents.entry(torrent.publication).or_insert_with(|| {
+        let Swarms {
+            torrents, adjusted, ..
+        } = &mut *all;
+        let awake = torrents.entry(torrent.publication).or_insert_with(|| {
             tracing::debug!(publication = %torrent.publication, "torrent wakes");
             Arc::new(Awake {
                 torrent: Arc::clone(torrent),
                 tally: self.catalog.tally(torrent.publication),
                 trees: Trees::default(),
-                rate: UploadRates::of_torrent(&self.options),
-                peers: Mutex::new(Peers::new(&self.options, &torrent.info.geometry)),
+                rate: ByteRate::new(adjusted.upload_rate_per_torrent),
+                peers: Mutex::new(Peers::new(adjusted, &torrent.info.geometry)),
             })
         });
         let awake = Arc::clone(awake);

@@ -165,3 +165,25 @@ fn a_full_torrent_leaves_the_places_of_others_alone() {
     let fetched = crowd.iter_mut().filter_map(ScriptedPeer::try_fetch);
     assert_eq!(fetched.count(), 3);
 }
+
+#[test]
+fn rates_and_slots_follow_the_configuration_while_the_server_runs() {
+    let (server, info_hash) = publish(&[]);
+    let slow = "[peer]\nupload_rate = 1000\nupload_slots = 1\n";
+    server.configure(slow, "from now on peer.", 2);
+    let mut one = peer(&server, info_hash, "127.0.0.2");
+    let mut other = ScriptedPeer::greet_from("127.0.0.3", &server.address(), info_hash);
+    other.send(&Message::Interested);
+    ask_for(&mut one, 20);
+    take(&mut one, 1);
+
+    server.configure("[peer]\nupload_slots = \"many\"\n", "stays as it was", 1);
+    server.configure("listen = \"127.0.0.1:1\"\n", "from now on peer.", 4);
+    let took = timed(|| {
+        take(&mut one, 19);
+        other.next_that(|message| (message == Message::Unchoke).then_some(()));
+    });
+    assert!(took.as_secs() < 10, "it took {took:?}");
+    // The port is another one only after a restart.
+    peer(&server, info_hash, "127.0.0.4");
+}

@@ -56,16 +56,25 @@ impl Server {
         self
     }
 
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Writes the configuration file, has the server read it, and waits until its log has so many lines with these words.
+    pub(crate) fn configure(&self, file: &str, words: &str, lines: usize) {
+        std::fs::write(self.folder.path().join("config.toml"), file).unwrap();
+        self.signal("-HUP");
+        wait_for("the configuration to be read", || {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+            (log.matches(words).count() >= lines).then_some(())
+        });
+    }
+
     /// Stops the server with SIGTERM and waits until it has ended.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("-TERM");
         wait_for("the server to end", || self.child.try_wait().unwrap())
     }
 

@@ -15,7 +15,7 @@ use crate::domain::choker::PeerKey;
 use crate::domain::picker::Collected;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::session::{Output, Session};
-use crate::engine::connection::{Closed, Connection, Outbox, Party};
+use crate::engine::connection::{Closed, Connection, Outbox, Party, Woken};
 use crate::engine::limits::{Grant, Wanted};
 use crate::engine::transport::HandshakeError;
 use crate::proto::bitfield::Bitfield;
@@ -242,7 +242,7 @@ impl Party for Leeching {
         self.wake.notified().await;
     }
 
-    fn wake(&mut self, session: &mut Session, now: Instant) -> Result<(), Closed> {
+    fn wake(&mut self, session: &mut Session, now: Instant) -> Result<Woken, Closed> {
         let patience = Duration::from_secs(self.swarm.options.patience);
         if self.swarm.is_crowded() && now.saturating_duration_since(self.last_useful) >= patience {
             return Err(Closed::Unhelpful);
@@ -264,7 +264,7 @@ impl Party for Leeching {
         session.set_interested(state.picker.is_interesting(self.key));
         drop(state);
         self.ask(session, now);
-        Ok(())
+        Ok(Woken::AsBefore)
     }
 
     /// Nobody is unchoked, so nobody is owed anything.

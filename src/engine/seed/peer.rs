@@ -12,7 +12,7 @@ use crate::domain::choker::PeerKey;
 use crate::domain::places::canonical_priority;
 use crate::domain::session::{CloseReason, Output, Session};
 use crate::domain::torrent::Torrent;
-use crate::engine::connection::{Closed, Outbox, Party};
+use crate::engine::connection::{Closed, Outbox, Party, Woken};
 use crate::engine::figures::{Connected, Count};
 use crate::engine::hashes::HashExchange;
 use crate::engine::limits::{Grant, Wanted};
@@ -82,10 +82,10 @@ impl<'a> Seeding<'a> {
 
     /// The pieces that the peer is told of at once: all of them, unless we super-seed.
     pub(super) fn told_at_once(&self) -> Bitfield {
-        let told = match &mut self.awake.lock_peers().super_seeding {
-            Some(super_seeding) => Some(super_seeding.add(self.key, ambient::now())),
-            None => None,
-        };
+        let super_seeding = &mut self.awake.lock_peers().super_seeding;
+        let told = super_seeding
+            .as_mut()
+            .map(|super_seeding| super_seeding.add(self.key, ambient::now()));
         told.unwrap_or_else(|| Bitfield::full(&self.awake.torrent.info.geometry))
     }
 
@@ -127,7 +127,9 @@ impl<'a> Seeding<'a> {
             Some(piece) => super_seeding.handle_have(self.key, piece, now),
             None => super_seeding.handle_pieces(self.key, theirs, now),
         };
-        earned.into_iter().for_each(|peer| peers.wake(peer));
+        for peer in earned {
+            peers.wake(peer);
+        }
         drop(peers);
         if theirs.is_full() {
             // The session does not know that we have everything too.
@@ -290,7 +292,7 @@ impl Party for Seeding<'_> {
         self.link.changed.notified().await;
     }
 
-    fn wake(&mut self, session: &mut Session, now: Instant) -> Result<(), Closed> {
+    fn wake(&mut self, session: &mut Session, now: Instant) -> Result<Woken, Closed> {
         if self.link.is_displaced.load(Relaxed) {
             return Err(Closed::Displaced);
         }
@@ -301,7 +303,11 @@ impl Party for Seeding<'_> {
         }
         self.tell_of_peers(session, now);
         self.tell_of_pieces(session, now);
-        Ok(())
+        Ok(if self.link.has_new_rates.swap(false, Relaxed) {
+            Woken::WithNewRates
+        } else {
+            Woken::AsBefore
+        })
     }
 
     async fn lay_out(
@@ -338,10 +344,8 @@ impl Party for Seeding<'_> {
     }
 
     fn grant(&self, wanted: Wanted, now: Instant) -> Grant {
-        let of_torrent = self.awake.rate.as_ref();
-        self.engine
-            .rates
-            .grant(of_torrent, self.source, wanted, now)
+        let rates = &self.engine.rates;
+        rates.grant(&self.awake.rate, self.source, wanted, now)
     }
 
     fn sent(&mut self, bytes: u64) {

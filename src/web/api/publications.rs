@@ -74,7 +74,6 @@ struct SwarmJson {
 }
 
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the names are the API's")]
 struct ServedJson {
     /// Connected to this server's own seed now.
     peers: u64,
