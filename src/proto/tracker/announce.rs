@@ -105,6 +105,11 @@ pub struct Failure {
     pub retry: Option<Retry>,
 }
 
+/// What a tracker says in words: any bytes, control characters taken out since they go to a terminal.
+pub(in crate::proto::tracker) fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, " ")
+}
+
 impl Failure {
     /// A refusal that says nothing of when to come back.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {

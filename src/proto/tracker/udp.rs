@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 
 use super::announce::{
     AnnounceAnswer, AnnounceRequest, Event, Failure, Peer, ScrapeAnswer, ScrapeCounts,
-    ScrapeRequest,
+    ScrapeRequest, words,
 };
 use crate::proto::id::{InfoHash, PeerId};
 
@@ -418,9 +418,7 @@ pub fn decode_answer(packet: &[u8], family: Family) -> Option<(TransactionId, An
                     .collect(),
             )
         }
-        Action::Error => {
-            Answer::Refused(Failure::new(String::from_utf8_lossy(reader.0).into_owned()))
-        }
+        Action::Error => Answer::Refused(Failure::new(words(reader.0))),
     };
     Some((transaction, answer))
 }
@@ -671,9 +669,9 @@ mod tests {
     #[test]
     fn refusals_arrive_in_words() {
         let mut packet = Vec::new();
-        encode_failure(&Failure::new("no"), TRANSACTION, &mut packet);
+        encode_failure(&Failure::new("no\x1b[2Jway"), TRANSACTION, &mut packet);
         let (_, answer) = decode_answer(&packet, Family::V6).unwrap();
-        assert_eq!(answer, Answer::Refused(Failure::new("no")));
+        assert_eq!(answer, Answer::Refused(Failure::new("no [2Jway")));
     }
 
     proptest! {

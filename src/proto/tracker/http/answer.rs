@@ -3,7 +3,6 @@
 //! Answers come from anybody, so they are read through the bounded scanner: at most a mebibyte. Peers that cannot be
 //! connected to (port 0, no address, a host name) are left out rather than failing the rest.
 
-use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,7 +10,7 @@ use super::PeerFormat;
 use crate::proto::bencode::{Encoder, Limits, ScanError, Value, scan};
 use crate::proto::id::{InfoHash, PeerId};
 use crate::proto::tracker::announce::{
-    AnnounceAnswer, Failure, Peer, Retry, ScrapeAnswer, ScrapeCounts,
+    AnnounceAnswer, Failure, Peer, Retry, ScrapeAnswer, ScrapeCounts, words,
 };
 
 /// Seconds between announces where a tracker does not say: what nearly all of them say.
@@ -139,7 +138,7 @@ pub fn decode_announce(body: &[u8]) -> Result<AnnounceAnswer, AnswerError> {
             b"incomplete" => answer.incomplete = bounded(value),
             b"downloaded" => answer.downloaded = value.as_integer().and_then(|n| n.try_into().ok()),
             b"external ip" => answer.external_ip = value.as_bytes().and_then(ip),
-            b"warning message" => answer.warning = words(value).map(Cow::into_owned),
+            b"warning message" => answer.warning = value.as_bytes().map(words),
             b"peers" => {
                 is_answer = true;
                 match value.as_bytes() {
@@ -317,7 +316,7 @@ impl Refusal<'_> {
         let Some(reason) = self.reason else {
             return Ok(());
         };
-        let reason = words(reason).unwrap_or_default().into_owned();
+        let reason = reason.as_bytes().map(words).unwrap_or_default();
         let retry = self.retry_in.and_then(|value| match value.as_bytes() {
             Some(b"never") => Some(Retry::Never),
             // BEP 31 writes an integer; some trackers write its digits.
@@ -331,16 +330,6 @@ impl Refusal<'_> {
             reason: reason.into(),
             retry,
         }))
-    }
-}
-
-/// A tracker's words: any bytes, control characters taken out since they go to a terminal.
-fn words(value: Value<'_>) -> Option<Cow<'_, str>> {
-    let text = String::from_utf8_lossy(value.as_bytes()?);
-    if text.contains(char::is_control) {
-        Some(text.replace(char::is_control, " ").into())
-    } else {
-        Some(text)
     }
 }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Description, Number, OfferId, Raw, Session, SessionType};
 use crate::proto::id::{InfoHash, PeerId};
-use crate::proto::tracker::announce::{AnnounceAnswer, Failure, Retry, ScrapeAnswer, ScrapeCounts};
+use crate::proto::tracker::announce::{
+    AnnounceAnswer, Failure, Retry, ScrapeAnswer, ScrapeCounts, words,
+};
 
 /// Seconds between announces where a tracker does not say.
 const USUAL_INTERVAL: u32 = 120;
@@ -89,7 +91,7 @@ pub fn decode(message: &[u8]) -> Result<Reply, ReplyError> {
             action: fields.action,
             info_hash: fields.info_hash.map(|Raw(hash)| hash.into()),
             failure: Failure {
-                reason: printable(reason).into(),
+                reason: words(reason.as_bytes()).into(),
                 retry: fields.retry_in.and_then(RetryField::read),
             },
         });
@@ -130,7 +132,7 @@ pub fn other_fields(message: &[u8]) -> Vec<(String, String)> {
     };
     let others = fields.into_iter().filter(|(key, _)| !known(key));
     others
-        .map(|(key, value)| (printable(key), printable(value.to_string())))
+        .map(|(key, value)| (words(key.as_bytes()), words(value.to_string().as_bytes())))
         .collect()
 }
 
@@ -279,7 +281,7 @@ impl Fields {
             complete: self.counts.complete.narrow(),
             incomplete: self.counts.incomplete.narrow(),
             downloaded: self.counts.downloaded.0,
-            warning: self.warning_message.map(printable),
+            warning: self.warning_message.map(|it| words(it.as_bytes())),
             ..AnnounceAnswer::default()
         })
     }
@@ -336,15 +338,6 @@ impl From<Option<u32>> for Number {
 impl Serialize for Number {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
-    }
-}
-
-/// A tracker's words go to a terminal, so control characters are taken out.
-fn printable(words: String) -> String {
-    if words.contains(char::is_control) {
-        words.replace(char::is_control, " ")
-    } else {
-        words
     }
 }
 
@@ -433,7 +426,7 @@ mod tests {
             (info_hash, peer_id, offer_id) in any::<([u8; 20], [u8; 20], [u8; 20])>(),
             (interval, complete, incomplete) in any::<(u32, u32, u32)>(),
             (downloaded, min_interval) in any::<(u64, Option<u32>)>(),
-            (sdp, words) in any::<(String, String)>(),
+            (sdp, reason) in any::<(String, String)>(),
         ) {
             let introduction = Introduction {
                 info_hash: info_hash.into(),
@@ -457,7 +450,7 @@ mod tests {
                 Reply::Refused {
                     action: Action::Scrape,
                     info_hash: Some(info_hash.into()),
-                    failure: Failure::new(printable(words)).retry(Retry::InMinutes(interval)),
+                    failure: Failure::new(words(reason.as_bytes())).retry(Retry::InMinutes(interval)),
                 },
             ] {
                 prop_assert_eq!(decode(encode(reply.clone()).as_bytes()).unwrap(), reply);
