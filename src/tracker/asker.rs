@@ -45,6 +45,15 @@ impl Door {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Http, Self::Udp, Self::WebSocket];
 
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Udp => "UDP",
+            Self::WebSocket => "WebSocket",
+        }
+    }
+
     /// One word for it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -293,6 +293,7 @@ for (const colorScheme of ["light", "dark"]) {
       ["publish", "/publish"],
       ["publication", new URL(report_page).pathname],
       ["publication-folder", new URL(folder_page).pathname],
+      ["statistics", "/stats"],
       ["error-404", "/nothing-here"],
       ["catalogue-no-match", "/?q=averylongwordthatnothingherehasinitstitleordescription"],
     ]) {

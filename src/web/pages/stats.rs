@@ -56,6 +56,8 @@ struct Given {
 #[derive(Serialize)]
 struct DoorStats {
     door: &'static str,
+    #[serde(skip)]
+    name: &'static str,
     connected: u64,
     announced: u64,
     scraped: u64,
@@ -111,6 +113,7 @@ impl Stats {
         let figures = state.tracker.figures();
         let doors = Door::ALL.map(|door| DoorStats {
             door: door.as_str(),
+            name: door.name(),
             connected: figures.count(door, Outcome::Connected),
             announced: figures.count(door, Outcome::Announced),
             scraped: figures.count(door, Outcome::Scraped),
