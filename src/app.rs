@@ -36,6 +36,7 @@ use crate::engine::Engine;
 use crate::proto::id::PeerId;
 use crate::publish::{Ingest, sweep};
 use crate::reader::Reader;
+use crate::scrub::Scrubber;
 use crate::store::StoreError;
 use crate::store::accounts::AccountStore;
 use crate::store::content::ContentStore;
@@ -156,6 +157,7 @@ impl App {
         let advertised = Advertised::new(&config.peer.advertise, &url, ports.for_peers);
         let addresses = advertised.look_up().await;
         let reader = Reader::new(Arc::clone(&content));
+        let scrubber = Scrubber::new(catalog.clone(), reader.clone(), config.scrub.clone());
         let engine = Engine::new(
             catalog.clone(),
             reader.clone(),
@@ -221,6 +223,7 @@ impl App {
         tasks.spawn(async move { choker.run(rounds).await });
         tasks.spawn(housekeeper.clone().run(shutdown.clone()));
         tasks.spawn(gatekeeper.run(shutdown.clone()));
+        tasks.spawn(scrubber.run(shutdown.clone()));
         tasks.close();
         Ok(Self {
             listen,

@@ -5,7 +5,7 @@
 //! idle torrents cost nothing but their line in the index.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use moka::future::Cache;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub struct Catalog {
     /// Written by `publish`, read by every announce and handshake; never held over an await.
     index: Arc<RwLock<Index>>,
     torrents: Cache<PublicationId, Arc<Torrent>>,
+    /// Those that somebody has in use, whether the cache still holds them or not: what one door learns of a piece, all know.
+    in_use: Arc<Mutex<InUse>>,
     /// One for each publication that gave anything; entered on first use, never held over an await.
     tallies: Arc<RwLock<HashMap<PublicationId, Arc<Tally>>>>,
     options: Options,
@@ -102,6 +104,7 @@ impl Catalog {
             store,
             index: Arc::new(RwLock::new(index)),
             torrents,
+            in_use: Arc::default(),
             tallies: Arc::new(RwLock::new(tallies)),
             options: options.clone(),
         })
@@ -140,6 +143,10 @@ impl Catalog {
         if let Some(torrent) = self.torrents.get(&id).await {
             return Ok(Some(torrent));
         }
+        if let Some(torrent) = self.in_use(id) {
+            self.torrents.insert(id, Arc::clone(&torrent)).await;
+            return Ok(Some(torrent));
+        }
         let (Some(publication), Some(metainfo)) = (
             self.store.publication(id).await?,
             self.store.metainfo(id).await?,
@@ -147,8 +154,18 @@ impl Catalog {
             return Ok(None);
         };
         let torrent = Arc::new(make_ready(&publication, metainfo)?);
+        let torrent = self.lock_in_use().enter(torrent);
         self.torrents.insert(id, Arc::clone(&torrent)).await;
         Ok(Some(torrent))
+    }
+
+    /// The torrent of a publication, if it is in memory.
+    pub fn in_use(&self, id: PublicationId) -> Option<Arc<Torrent>> {
+        self.lock_in_use().torrents.get(&id)?.upgrade()
+    }
+
+    fn lock_in_use(&self) -> std::sync::MutexGuard<'_, InUse> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes: keeps the publication, and from then on tracker, engine and web seed answer for it.
@@ -259,6 +276,31 @@ impl Catalog {
     /// The store behind the catalogue, for what pages show.
     pub fn store(&self) -> &dyn PublicationStore {
         &*self.store
+    }
+}
+
+/// Torrents that are in memory.
+#[derive(Default)]
+struct InUse {
+    torrents: HashMap<PublicationId, Weak<Torrent>>,
+    /// How many there may be before those that are gone are forgotten.
+    most: usize,
+}
+
+impl InUse {
+    /// Enters a torrent, unless somebody else was faster: then gives theirs.
+    fn enter(&mut self, torrent: Arc<Torrent>) -> Arc<Torrent> {
+        if self.torrents.len() >= self.most {
+            self.torrents
+                .retain(|_, torrent| torrent.strong_count() > 0);
+            self.most = 2 * self.torrents.len() + 64;
+        }
+        let id = torrent.publication;
+        if let Some(theirs) = self.torrents.get(&id).and_then(Weak::upgrade) {
+            return theirs;
+        }
+        self.torrents.insert(id, Arc::downgrade(&torrent));
+        torrent
     }
 }
 

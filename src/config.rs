@@ -14,7 +14,7 @@ use toml::{Table, Value};
 use url::Url;
 
 use crate::offline::limits;
-use crate::{catalog, door, engine, publish, store, tracker, web};
+use crate::{catalog, door, engine, publish, scrub, store, tracker, web};
 
 /// The default configuration with a comment for each key: what `sower config --defaults` prints.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -48,6 +48,8 @@ pub struct Config {
     pub web: web::Options,
     /// The one port.
     pub door: door::Options,
+    /// Checks of what is published.
+    pub scrub: scrub::Options,
     /// The resident catalogue.
     pub catalog: catalog::Options,
     /// The folder of content.

@@ -3,14 +3,16 @@
 //! A piece is held against its hash before its first byte leaves this server, and again once its file has changed on disk. A piece that fails is sent to nobody, by no door,
 //! and the failure is logged loudly: a seed that sends damaged data poisons its whole swarm.
 
+use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha1::{Digest, Sha1};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
 
+use crate::domain::publication::PublicationId;
 use crate::domain::torrent::{Condition, Torrent};
 use crate::proto::geometry::PieceIndex;
 use crate::proto::metainfo::files::Span;
@@ -73,12 +75,20 @@ struct Counters {
     damaged: AtomicU64,
 }
 
+/// Publications of which a piece failed, or a file changed, since they were last verified as a whole. Written by reads and checks.
+#[derive(Default)]
+struct Suspects {
+    ids: Mutex<BTreeSet<PublicationId>>,
+    added: Notify,
+}
+
 /// Reads published content and vouches for it. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
     content: Arc<dyn ContentStore>,
     checks: Arc<Semaphore>,
     counters: Arc<Counters>,
+    suspects: Arc<Suspects>,
 }
 
 impl Reader {
@@ -88,6 +98,7 @@ impl Reader {
             content,
             checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
             counters: Arc::default(),
+            suspects: Arc::default(),
         }
     }
 
@@ -116,7 +127,13 @@ impl Reader {
             return Ok(None);
         };
         let file = self.content.open(torrent.publication, stored_as).await?;
-        let file = file.ok_or_else(|| ReadError::Missing(torrent.publication.to_string()))?;
+        let Some(file) = file else {
+            if torrent.doubt(index) {
+                self.suspects.add(torrent.publication);
+                tracing::error!(publication = %torrent.publication, file = index, "a file of publication {} is missing on disk", torrent.publication);
+            }
+            return Err(ReadError::Missing(torrent.publication.to_string()));
+        };
         self.look_at(torrent, index, &*file)?;
         Ok(Some(file))
     }
@@ -134,6 +151,7 @@ impl Reader {
     ) -> io::Result<()> {
         if !torrent.stamps.see(index, file.stamp()?) {
             torrent.forget_conditions(index);
+            self.suspects.add(torrent.publication);
             tracing::error!(publication = %torrent.publication, file = index, "a file of publication {} has changed on disk; its pieces are checked again", torrent.publication);
         }
         Ok(())
@@ -176,8 +194,10 @@ impl Reader {
     pub async fn check(&self, torrent: &Torrent, piece: PieceIndex) -> Result<(), ReadError> {
         match torrent.conditions.of(piece) {
             Condition::Whole => Ok(()),
-            Condition::Damaged => Err(damaged(torrent, piece)),
-            Condition::Unknown => self.check_on_disk(torrent, piece).await,
+            Condition::Damaged if self.is_as_it_was(torrent, piece).await => {
+                Err(damaged(torrent, piece))
+            }
+            Condition::Damaged | Condition::Unknown => self.check_on_disk(torrent, piece).await,
         }
     }
 
@@ -218,6 +238,57 @@ impl Reader {
         Ok(leaves)
     }
 
+    /// Reads `piece` and holds it against its hash, whatever is known of it. What only this brought into memory does not stay there.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] where it does not match or cannot be read; [`ReadError::Store`].
+    pub async fn recheck(&self, torrent: &Torrent, piece: PieceIndex) -> Result<(), ReadError> {
+        let _permit = self.checks.acquire().await;
+        let mut cold = Vec::new();
+        for span in spans(torrent, piece) {
+            if let Ok(Some(file)) = self.open(torrent, span.file).await
+                && !file.is_at_hand(span.offset)
+            {
+                cold.push((file, span));
+            }
+        }
+        let is_whole = match self.is_whole(torrent, piece).await {
+            Err(ReadError::Io(error)) => {
+                tracing::error!(publication = %torrent.publication, piece = piece.get(), %error, "a piece cannot be read");
+                false
+            }
+            is_whole => is_whole?,
+        };
+        for (file, span) in cold {
+            file.let_go(span.offset, span.length);
+        }
+        self.judge(torrent, piece, is_whole)
+    }
+
+    /// A publication that should be verified as a whole, if there is one; it is not named again until there is new suspicion.
+    pub fn suspect(&self) -> Option<PublicationId> {
+        self.suspects.lock().pop_first()
+    }
+
+    /// Notes that a publication was verified: there is no more to find than was found.
+    pub fn acquit(&self, publication: PublicationId) {
+        self.suspects.lock().remove(&publication);
+    }
+
+    /// Waits until there is new suspicion. Cancel-safe.
+    pub async fn suspected(&self) {
+        self.suspects.added.notified().await;
+    }
+
+    /// Whether nothing has happened to the files of a damaged piece: else they may have been brought back.
+    async fn is_as_it_was(&self, torrent: &Torrent, piece: PieceIndex) -> bool {
+        for span in spans(torrent, piece) {
+            // Opening looks at the file. One that is missing is as it was.
+            let _ = self.open(torrent, span.file).await;
+        }
+        torrent.conditions.of(piece) == Condition::Damaged
+    }
+
     async fn check_on_disk(&self, torrent: &Torrent, piece: PieceIndex) -> Result<(), ReadError> {
         let _permit = self.checks.acquire().await;
         // Somebody else may have checked it while this one waited.
@@ -237,8 +308,9 @@ impl Reader {
             leaves.map(|leaves| leaves.is_some())
         };
         match is_whole {
-            // The file is shorter than it was.
+            // The file is shorter than it was, or gone.
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(ReadError::Missing(_)) => Ok(false),
             is_whole => is_whole,
         }
     }
@@ -271,13 +343,8 @@ impl Reader {
         torrent: &Torrent,
         piece: PieceIndex,
     ) -> Result<[u8; 20], ReadError> {
-        let geometry = &torrent.info.geometry;
-        let (offset, length) = (
-            geometry.piece_offset(piece),
-            u64::from(geometry.length_of(piece)),
-        );
         let mut hasher = Sha1::new();
-        for span in torrent.info.files.spans(offset, length) {
+        for span in spans(torrent, piece) {
             let file = self.open(torrent, span.file).await?;
             for (at, stride) in strides(span) {
                 let bytes = match &file {
@@ -300,11 +367,37 @@ impl Reader {
             return Ok(());
         }
         self.counters.damaged.fetch_add(1, Relaxed);
+        let is_news = torrent.conditions.of(piece) != Condition::Damaged;
         torrent.conditions.note(piece, Condition::Damaged);
         let error = damaged(torrent, piece);
-        tracing::error!(publication = %torrent.publication, piece = piece.get(), "{error}; it is no longer served");
+        if is_news {
+            self.suspects.add(torrent.publication);
+            tracing::error!(publication = %torrent.publication, piece = piece.get(), "{error}; it is no longer served");
+        }
         Err(error)
     }
+}
+
+impl Suspects {
+    fn add(&self, publication: PublicationId) {
+        if self.lock().insert(publication) {
+            self.added.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<PublicationId>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the bytes of a piece lie.
+fn spans(torrent: &Torrent, piece: PieceIndex) -> impl Iterator<Item = Span> {
+    let geometry = &torrent.info.geometry;
+    let length = u64::from(geometry.length_of(piece));
+    torrent
+        .info
+        .files
+        .spans(geometry.piece_offset(piece), length)
 }
 
 /// A stretch of a file in parts that are read in one go: where each begins, and its length.

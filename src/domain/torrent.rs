@@ -87,6 +87,23 @@ impl Torrent {
         }
     }
 
+    /// Forgets of the pieces of the file at `index` that they are whole; says whether any was.
+    pub fn doubt(&self, index: usize) -> bool {
+        let file = self.info.files.get(index);
+        let pieces = file.map(|file| {
+            let geometry = &self.info.geometry;
+            geometry.pieces_touching(file.offset, file.length)
+        });
+        let mut was_whole = false;
+        for piece in pieces.into_iter().flatten() {
+            if self.conditions.of(piece) == Condition::Whole {
+                self.conditions.note(piece, Condition::Unknown);
+                was_whole = true;
+            }
+        }
+        was_whole
+    }
+
     /// How many files hold bytes of damaged pieces.
     pub fn damaged_files(&self) -> usize {
         let geometry = &self.info.geometry;

@@ -466,7 +466,10 @@ mod tests {
     use crate::proto::metainfo::info::Layout;
     use crate::publish::{Swept, sweep};
     use crate::store::files::{self, FileStore};
-    use crate::store::publications::{HistoryStore, IndexEntry, Page, PageQuery, PublicationStore};
+    use crate::store::publications::{
+        Due, HistoryStore, IndexEntry, Page, PageQuery, PublicationStore, VerificationStore,
+        Verified,
+    };
     use crate::store::sqlite::{self, SqliteStore};
 
     /// Names and bytes.
@@ -780,6 +783,29 @@ mod tests {
 
     /// A database that keeps nothing that it is given.
     struct Failing(SqliteStore);
+
+    #[async_trait]
+    impl VerificationStore for Failing {
+        async fn note_verified(
+            &self,
+            id: PublicationId,
+            found: Verified,
+        ) -> Result<(), StoreError> {
+            self.0.note_verified(id, found).await
+        }
+
+        async fn verified(&self, id: PublicationId) -> Result<Option<Verified>, StoreError> {
+            self.0.verified(id).await
+        }
+
+        async fn due(&self, due: Due) -> Result<Option<PublicationId>, StoreError> {
+            self.0.due(due).await
+        }
+
+        async fn damaged(&self, limit: u32) -> Result<(u64, Vec<PublicationId>), StoreError> {
+            self.0.damaged(limit).await
+        }
+    }
 
     #[async_trait]
     impl PublicationStore for Failing {

@@ -104,6 +104,16 @@ pub trait ContentFile: Send + Sync {
     /// What the disk says.
     fn stamp(&self) -> io::Result<Stamp>;
 
+    /// Whether the first byte of a stretch is in memory, and so, as a rule, the rest of it.
+    fn is_at_hand(&self, offset: u64) -> bool {
+        let mut byte = [0];
+        let read = self.try_read(offset, &mut [IoSliceMut::new(&mut byte)]);
+        read.is_ok_and(|read| read > 0)
+    }
+
+    /// Says that a stretch will not be read again soon, so that it need not be kept in memory.
+    fn let_go(&self, offset: u64, length: u64);
+
     /// Fills `buffers`, one after another, from `offset`, as far as that needs no waiting. Gives the number of bytes read: fewer than
     /// the buffers hold where the rest is not in memory.
     ///

@@ -9,6 +9,7 @@ mod staging;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use moka::future::Cache;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, Dir, Mode, OFlags, fadvise};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -120,13 +121,16 @@ impl ContentStore for FileStore {
         id: PublicationId,
         stored_as: u32,
     ) -> Result<Option<Arc<dyn ContentFile>>, StoreError> {
-        if let Some(file) = self.open_files.get(&(id, stored_as)).await {
+        if let Some(file) = self.open_files.get(&(id, stored_as)).await
+            && file.has_its_name()
+        {
             return Ok(Some(file));
         }
         let opened = self
             .blocking(move |folders| folders.open_sealed(id, stored_as))
             .await?;
         let Some(file) = opened.map(Arc::new) else {
+            self.open_files.invalidate(&(id, stored_as)).await;
             return Ok(None);
         };
         self.open_files
@@ -239,6 +243,13 @@ struct SealedFile {
 }
 
 impl SealedFile {
+    /// Whether nobody has removed it or put another in its place.
+    fn has_its_name(&self) -> bool {
+        self.file
+            .metadata()
+            .is_ok_and(|metadata| metadata.nlink() > 0)
+    }
+
     /// Nobody shortens sealed files but the end of a read could lie past theirs.
     fn check_end(&self, offset: u64, length: usize) -> io::Result<()> {
         let end = u64::try_from(length)
@@ -279,6 +290,16 @@ impl ContentFile for SealedFile {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             inode: metadata.ino(),
         })
+    }
+
+    fn let_go(&self, offset: u64, length: u64) {
+        // It is a piece of advice: where the system does not take it, nothing is lost.
+        let _ = fadvise(
+            &self.file,
+            offset,
+            NonZeroU64::new(length),
+            Advice::DontNeed,
+        );
     }
 
     fn try_read(&self, offset: u64, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -462,7 +483,7 @@ mod tests {
         assert_eq!(past_the_end.kind(), io::ErrorKind::UnexpectedEof);
 
         let on_disk = File::open(folder.path().join("content/abcdefghij/0")).unwrap();
-        rustix::fs::fadvise(&on_disk, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        fadvise(&on_disk, 0, None, Advice::DontNeed).unwrap();
         // And a file system in memory keeps its bytes there.
         let sent = file.try_send(0, 50_000, socket.as_fd()).unwrap();
         assert_eq!(sent > 0, is_at_hand());

@@ -74,7 +74,7 @@ pub struct PublicationSummary {
 
 /// Keeps publications and their torrents.
 #[async_trait]
-pub trait PublicationStore: HistoryStore {
+pub trait PublicationStore: HistoryStore + VerificationStore {
     /// Keeps a publication, its files and its torrent, in one transaction.
     ///
     /// # Errors
@@ -99,6 +99,40 @@ pub trait PublicationStore: HistoryStore {
 
     /// The totals of every publication that has any.
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError>;
+}
+
+/// What the last check of a publication's content has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// When it ended, in seconds since 1970; the first one was made while the content came in.
+    pub at: i64,
+    /// Files that fail.
+    pub damaged_files: u64,
+}
+
+/// Which publications are to be verified, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Those that were verified until then.
+    pub verified_until: i64,
+    /// Those of which files failed, and that were verified until then.
+    pub damaged_until: i64,
+}
+
+/// Keeps what checks of content have found.
+#[async_trait]
+pub trait VerificationStore: Send + Sync {
+    /// Notes what a check has found. An id that is not there is passed over.
+    async fn note_verified(&self, id: PublicationId, found: Verified) -> Result<(), StoreError>;
+
+    /// What the last check of a publication has found.
+    async fn verified(&self, id: PublicationId) -> Result<Option<Verified>, StoreError>;
+
+    /// Of the publications that are due, the one that was verified longest ago.
+    async fn due(&self, due: Due) -> Result<Option<PublicationId>, StoreError>;
+
+    /// How many publications have files that fail, and `limit` of them.
+    async fn damaged(&self, limit: u32) -> Result<(u64, Vec<PublicationId>), StoreError>;
 }
 
 /// Keeps what publications gave, and how their swarms were.

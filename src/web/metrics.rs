@@ -12,25 +12,30 @@ use crate::engine::{Count, Engine, Manner};
 use crate::reader::Reader;
 use crate::tracker::{Census, Door, Outcome, Tracker};
 
+use super::error::WebError;
 use super::state::WebState;
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(state): State<WebState>) -> impl IntoResponse {
+pub(super) async fn metrics(State(state): State<WebState>) -> Result<impl IntoResponse, WebError> {
     let mut text = Text::default();
     tracker(&mut text, &state.tracker);
     seed(&mut text, &state.engine);
     content(&mut text, &state.reader);
     publications(&mut text, &state.catalog);
+    let (damaged, _) = state.catalog.store().damaged(0).await?;
+    let name = "sower_damaged_publications";
+    text.family(name, "gauge", "Publications of which files fail the check.");
+    text.sample(name, "", damaged);
     text.family("sower_build_info", "gauge", "The version that runs.");
     text.sample(
         "sower_build_info",
         &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
         1,
     );
-    ([(CONTENT_TYPE, TEXT)], text.0)
+    Ok(([(CONTENT_TYPE, TEXT)], text.0))
 }
 
 fn tracker(text: &mut Text, tracker: &Tracker) {

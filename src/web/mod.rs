@@ -45,6 +45,7 @@ mod text;
 mod torrent;
 mod upgrade;
 mod upload;
+mod verification;
 
 #[cfg(test)]
 mod testing;

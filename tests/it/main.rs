@@ -28,6 +28,7 @@ mod peer_exchange;
 mod proxies;
 mod publish;
 mod scripted_seed;
+mod scrub;
 mod show_command;
 mod statistics;
 mod super_seeding;

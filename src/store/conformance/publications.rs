@@ -9,7 +9,9 @@ use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
 use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
 use crate::store::StoreError;
-use crate::store::publications::{IndexEntry, PageQuery, PublicationStore, StoredMetainfo};
+use crate::store::publications::{
+    Due, IndexEntry, PageQuery, PublicationStore, StoredMetainfo, Verified,
+};
 
 /// A publication of two files, published at `published_at` and unlike every other example in id and info-hash.
 pub(crate) fn example(id: &str, published_at: i64) -> (Publication, StoredMetainfo) {
@@ -54,6 +56,7 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     gives_back_what_was_inserted(store).await;
     gives_back_every_format(store).await;
     refuses_a_second_of_the_same_id_or_info_hash(store).await;
+    keeps_what_checks_have_found(store).await;
     adds_counts_up(store).await;
     keeps_the_past_of_swarms(store).await;
     shows_pages_newest_first(store).await;
@@ -192,6 +195,34 @@ async fn keeps_the_past_of_swarms(store: &dyn PublicationStore) {
     assert_eq!((past.hours.len(), past.days.len()), (1, 1));
     assert_eq!(store.counts_since(day).await.unwrap(), Counts::default());
     assert_eq!(store.counts().await.unwrap(), [(id, counts)], "totals stay");
+}
+
+async fn keeps_what_checks_have_found(store: &dyn PublicationStore) {
+    // Published at 800 and 900, before all others.
+    let (one, other): (PublicationId, PublicationId) =
+        ("vvvvvvvvvv".parse().unwrap(), "hhhhhhhhhh".parse().unwrap());
+    let nobody = "zzzzzzzzzz".parse().unwrap();
+    let found = |at, damaged_files| Verified { at, damaged_files };
+    let due = |verified_until, damaged_until| Due {
+        verified_until,
+        damaged_until,
+    };
+    assert_eq!(store.verified(nobody).await.unwrap(), None);
+    assert_eq!(store.verified(one).await.unwrap(), Some(found(800, 0)));
+    assert_eq!(store.due(due(799, 799)).await.unwrap(), None);
+    assert_eq!(store.due(due(900, 799)).await.unwrap(), Some(one));
+
+    store.note_verified(one, found(930, 2)).await.unwrap();
+    store.note_verified(nobody, found(930, 2)).await.unwrap();
+    assert_eq!(store.verified(one).await.unwrap(), Some(found(930, 2)));
+    assert_eq!(store.due(due(900, 900)).await.unwrap(), Some(other));
+    assert_eq!(store.damaged(5).await.unwrap(), (1, vec![one]));
+    assert_eq!(store.damaged(0).await.unwrap(), (1, vec![]));
+    store.note_verified(other, found(925, 0)).await.unwrap();
+    assert_eq!(store.due(due(900, 929)).await.unwrap(), None);
+    assert_eq!(store.due(due(900, 930)).await.unwrap(), Some(one));
+    store.note_verified(one, found(940, 0)).await.unwrap();
+    assert_eq!(store.damaged(5).await.unwrap(), (0, vec![]));
 }
 
 async fn shows_pages_newest_first(store: &dyn PublicationStore) {

@@ -8,6 +8,7 @@ mod accounts;
 mod history;
 mod passkeys;
 mod publications;
+mod verification;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (
         1,
         "publications and accounts",
@@ -38,6 +39,11 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "passkeys",
         include_str!("../../../migrations/sqlite/0003_passkeys.sql"),
+    ),
+    (
+        4,
+        "verification",
+        include_str!("../../../migrations/sqlite/0004_verification.sql"),
     ),
 ];
 

@@ -36,8 +36,8 @@ impl PublicationStore for SqliteStore {
         let mut transaction = self.write().await?;
         sqlx::query(
             "INSERT INTO publication (id, title, description, private, name, info_hash_v1, info_hash_v2,
-                 piece_length, total_length, file_count, publisher, created_at, published_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                 piece_length, total_length, file_count, publisher, created_at, published_at, verified_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
         )
         .bind(publication.id.as_str())
         .bind(&publication.title)
@@ -343,7 +343,7 @@ fn like_patterns(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn to_id(text: &str) -> Result<PublicationId, StoreError> {
+pub(super) fn to_id(text: &str) -> Result<PublicationId, StoreError> {
     text.parse()
         .map_err(|_| StoreError::Damaged(format!("{text:?} is the id of a publication")))
 }

@@ -20,11 +20,11 @@ use crate::web::error::WebError;
 use crate::web::links::Links;
 use crate::web::pages::publish::may_not_publish;
 use crate::web::personal::Personal;
-use crate::web::shelf::Shelf;
 use crate::web::state::WebState;
 use crate::web::text::machine_time;
 use crate::web::torrent::Mint;
 use crate::web::upload::Reception;
+use crate::web::verification::Health;
 
 /// Publications in an answer where nobody says how many.
 const PAGE: u32 = 20;
@@ -56,6 +56,16 @@ struct PublicationJson {
     published_at: String,
     swarm: SwarmJson,
     served: ServedJson,
+    /// Left out in lists.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    content: Option<ContentJson>,
+}
+
+/// How the content is on this server's disk.
+#[derive(Serialize)]
+struct ContentJson {
+    verified_at: String,
+    damaged_files: u64,
 }
 
 #[derive(Serialize)]
@@ -171,6 +181,7 @@ impl Describer {
                 file_bytes: counts.file_bytes,
                 saved_bytes: counts.saved_bytes(),
             },
+            content: None,
         }
     }
 
@@ -263,14 +274,21 @@ pub(in crate::web) async fn list(
 
 /// `GET /api/v1/publications/{id}`
 pub(in crate::web) async fn one(
-    State(shelf): State<Shelf>,
+    State(state): State<WebState>,
     State(describer): State<Describer>,
     Viewer(viewer): Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, WebError> {
-    let shelved = shelf.find(&id).await?;
+    let shelved = state.shelf.find(&id).await?;
     let trackers = describer.personal.trackers(viewer.as_ref()).await?;
-    let whole = describer.whole(&shelved.publication, trackers.as_deref());
+    let health = Health::of(&state, &shelved.publication).await?;
+    let whole = PublicationJson {
+        content: Some(ContentJson {
+            verified_at: machine_time(health.verified_at),
+            damaged_files: health.damaged_files,
+        }),
+        ..describer.whole(&shelved.publication, trackers.as_deref())
+    };
     Ok(describer.personal.keep(Json(whole).into_response()))
 }
 

@@ -22,6 +22,7 @@ use crate::web::personal::Personal;
 use crate::web::state::WebState;
 use crate::web::text::{counted, day, grouped, machine_time, shown, size};
 use crate::web::torrent::Mint;
+use crate::web::verification::Health;
 
 /// A swarm while nobody is in it but this server.
 const UNATTENDED: SwarmSize = SwarmSize {
@@ -61,6 +62,8 @@ struct PublicationPage {
     api_href: String,
     /// What cannot be sent, and why; `None` where all is well, as far as it was read.
     damage: Option<String>,
+    verified: String,
+    verified_machine_time: String,
     swarm: SwarmWords,
     given: GivenWords,
     chart: Option<Chart>,
@@ -151,8 +154,7 @@ async fn page(
     let counts = state.catalog.tally(publication.id).counts();
     let history = state.catalog.store().history(publication.id).await?;
     let swarm = state.tracker.counts(&publication.info_hashes);
-    let served = state.catalog.torrent(publication.id).await?;
-    let damaged = served.map_or(0, |torrent| torrent.damaged_files());
+    let health = Health::of(state, publication).await?;
     let frame = Frame::new(viewer, state.who_may_publish);
     let rows = publication
         .files
@@ -191,7 +193,9 @@ async fn page(
             .map(|more| counted(more as u64, "more file", "more files")),
         api_href: format!("/api/v1/publications/{}", publication.id),
         files,
-        damage: damage_in_words(damaged),
+        damage: damage_in_words(health.damaged_files),
+        verified: day(health.verified_at),
+        verified_machine_time: machine_time(health.verified_at),
         chart: Chart::draw(&history, ambient::unix_now(), UNATTENDED),
         swarm: SwarmWords {
             copies: copies_in_words(u64::from(swarm.seeders)),
@@ -259,11 +263,11 @@ const fn format_in_words(format: Format) -> &'static str {
 }
 
 /// How many files fail the check.
-fn damage_in_words(files: usize) -> Option<String> {
+fn damage_in_words(files: u64) -> Option<String> {
     match files {
         0 => None,
         1 => Some("1 file fails the check".to_owned()),
-        files => Some(format!("{} files fail the check", grouped(files as u64))),
+        files => Some(format!("{} files fail the check", grouped(files))),
     }
 }
 

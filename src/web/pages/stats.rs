@@ -23,6 +23,9 @@ use crate::web::text::{grouped, size};
 /// Days that the recent part speaks of.
 const RECENT_DAYS: i64 = 30;
 
+/// Damaged publications that are named.
+const LISTED_DAMAGED: u32 = 20;
+
 /// The server in numbers.
 #[derive(Serialize)]
 struct Stats {
@@ -37,6 +40,10 @@ struct Stats {
     total: Given,
     last_30_days: Given,
     tracker: Vec<DoorStats>,
+    /// Publications of which files fail the check.
+    damaged_publications: u64,
+    /// The ids of those that failed last.
+    damaged: Vec<String>,
     /// What is wrong with how peers reach the tracker, if anything.
     warning: Option<String>,
 }
@@ -110,6 +117,7 @@ impl Stats {
         let totals = state.catalog.totals();
         let since = Day(Day::of(ambient::unix_now()).0 - RECENT_DAYS + 1);
         let recent = state.catalog.store().counts_since(since).await?;
+        let (damaged_publications, damaged) = state.catalog.store().damaged(LISTED_DAMAGED).await?;
         let figures = state.tracker.figures();
         let doors = Door::ALL.map(|door| DoorStats {
             door: door.as_str(),
@@ -133,6 +141,8 @@ impl Stats {
             total: totals.into(),
             last_30_days: recent.into(),
             tracker: doors.into(),
+            damaged_publications,
+            damaged: damaged.iter().map(ToString::to_string).collect(),
             warning: state.tracker.admission().gateway_warning(ambient::now()),
         })
     }
