@@ -163,6 +163,8 @@ impl Reception {
         let found = self.answer_to(&wanted, theirs, catalog);
         let (publication, ours) = found.ok_or(HandshakeError::UnknownTorrent(wanted))?;
         stream.send(&ours.encode()).await?;
+        // Transmission 3 leaves what came in one uTP packet with the handshake unread until more comes.
+        stream.flush().await?;
         let handshake = receive_rest(&mut stream, &mut received, self.peer_id).await?;
         Ok(Received {
             stream,

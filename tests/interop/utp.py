@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from clients import Job
 from clients.libtorrent import Libtorrent
 from clients.qbittorrent import QBittorrent
+from clients.transmission import Transmission
 from encryption import Rc4Libtorrent
 from trial import wait, wait_for_files
 
@@ -31,7 +32,12 @@ class UtpQBittorrent(QBittorrent):
     settings = "[BitTorrent]\nSession\\BTProtocol=UTP\n"
 
 
-CLIENTS = (UtpLibtorrent, EncryptedUtpLibtorrent, UtpQBittorrent)
+class UtpTransmission(Transmission):
+    what = "as it comes"
+    settings = {"utp-enabled": True}
+
+
+CLIENTS = (UtpTransmission, UtpLibtorrent, EncryptedUtpLibtorrent, UtpQBittorrent)
 
 
 @dataclass(frozen=True)

@@ -94,12 +94,52 @@ fn peers_over_utp_are_served_plain_and_encrypted_beside_the_tracker() {
     let server = seed.server.address();
     seed.serves(ScriptedPeer::greet(&bridge(&server), seed.info_hash));
     assert!(seed.tracks());
-    let address = bridge(&server);
-    let encrypted =
-        ScriptedPeer::greet_encrypted(&address, seed.info_hash, Methods::OnlyRc4, 4_096);
-    assert!(encrypted.is_encrypted());
-    seed.serves(encrypted);
+    for (methods, is_encrypted) in [(Methods::OnlyRc4, true), (Methods::PreferPlain, false)] {
+        let address = bridge(&server);
+        let peer = ScriptedPeer::greet_encrypted(&address, seed.info_hash, methods, 4_096);
+        assert_eq!(peer.is_encrypted(), is_encrypted);
+        seed.serves(peer);
+    }
     assert!(seed.tracks());
+}
+
+/// Transmission 3 does not look at what comes in one packet with the handshake until more comes.
+#[test]
+fn the_handshake_has_a_packet_to_itself() {
+    let seed = Seed::start(&[]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(seed.server.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let send = |kind: u8, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]| {
+        let mut packet = vec![kind, 0];
+        packet.extend(id.to_be_bytes());
+        packet.extend([0; 8]);
+        packet.extend(0x0001_0000_u32.to_be_bytes());
+        packet.extend(sequence.to_be_bytes());
+        packet.extend(acknowledged.to_be_bytes());
+        packet.extend(payload);
+        socket.send(&packet).unwrap();
+    };
+    let receive = |kind: u8| loop {
+        let mut packet = [0; 2_000];
+        let length = socket.recv(&mut packet).unwrap();
+        if packet[0] == kind {
+            let sequence = u16::from_be_bytes([packet[16], packet[17]]);
+            return (sequence, packet[20..length].to_vec());
+        }
+    };
+    let (data, state, syn) = (0x01, 0x21, 0x41);
+    send(syn, 700, 1, 0, b"");
+    let (first, _) = receive(state);
+    let mut greeting = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04".to_vec();
+    greeting.extend(seed.info_hash.as_bytes());
+    greeting.extend(b"-XX0000-abcdefghijkl");
+    send(data, 701, 2, first.wrapping_sub(1), &greeting);
+    let (sequence, handshake) = receive(data);
+    assert_eq!((handshake.len(), &handshake[1..4]), (68, &b"Bit"[..]));
+    send(state, 701, 3, sequence, b"");
+    let (_, messages) = receive(data);
+    assert_eq!(messages[..5], *b"\0\0\0\x01\x0e");
 }
 
 #[test]

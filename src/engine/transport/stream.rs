@@ -156,6 +156,15 @@ impl Stream {
         }
         Ok(())
     }
+
+    /// Sees to it that what is written next does not share a packet with what was written before: over uTP it waits for the peer to have that.
+    /// TCP has no such packets.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        match &mut self.carrier {
+            Carrier::Tcp(_) => Ok(()),
+            Carrier::Utp(utp) => utp.flush().await,
+        }
+    }
 }
 
 impl Outgoing {

@@ -15,7 +15,7 @@ use bytes::{Buf, BytesMut};
 use librqbit_dualstack_sockets::PollSendToVectored;
 use librqbit_utp::{SocketOpts, Transport, UtpSocket, UtpSocketUdp, UtpStream};
 use socket2::SockRef;
-use tokio::io::{AsyncWrite, Interest};
+use tokio::io::{AsyncWrite, AsyncWriteExt, Interest};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,8 @@ impl UtpPort {
             vsock_rx_bufsize_bytes: Some(RECEIVE_WINDOW),
             vsock_tx_bufsize_bytes_max: Some(SEND_WINDOW),
             remote_inactivity_timeout: Some(Duration::from_secs(options.idle_timeout)),
+            // As with TCP: what is written together goes out together, and at once.
+            disable_nagle: true,
             max_live_vsocks: NonZeroUsize::new(options.connections + options.utp_undecided),
             cancellation_token: shutdown.child_token(),
             ..SocketOpts::default()
@@ -220,6 +222,11 @@ impl UtpPeer {
                 Err(io::ErrorKind::WouldBlock.into())
             }
         }
+    }
+
+    /// Waits until the peer has everything.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush().await
     }
 
     pub(super) fn try_read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
