@@ -18,11 +18,13 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 mod advertised;
+mod announcing;
 mod gatekeeper;
 mod house;
 mod housekeeping;
 
 use advertised::Advertised;
+use announcing::DhtNode;
 use gatekeeper::Gatekeeper;
 use house::{Hall, House};
 use housekeeping::Housekeeper;
@@ -86,6 +88,9 @@ pub enum StartError {
     /// The system gives no threads.
     #[error("no threads can be started to let connections in")]
     Threads(#[source] io::Error),
+    /// The socket of the DHT cannot be set up.
+    #[error("the socket of the DHT cannot be set up")]
+    Dht(#[source] io::Error),
     /// The public address is none.
     #[error("public_url is no address: {0}")]
     NoAddress(#[from] url::ParseError),
@@ -152,6 +157,7 @@ impl App {
         let ports = Ports::open(&config, &trusted_proxies, &hall)?;
         let listen = ports.listen;
         let url = public_url(&config, listen)?;
+        let dht = DhtNode::open(&config.dht)?;
 
         let peer_id = PeerId::generate(&mut ambient::rng());
         let advertised = Advertised::new(&config.peer.advertise, &url, ports.for_peers);
@@ -171,7 +177,7 @@ impl App {
         let tracker = tracker(&config, &catalog, seed);
         let passkeys: Arc<dyn PasskeyStore> = Arc::new(database.clone());
         let gatekeeper = Gatekeeper::begin(&tracker, &passkeys).await?;
-        let links = ports.links(&config, &url)?;
+        let links = dht.named_in(ports.links(&config, &url)?);
         let sockets = WsTracker::new(Arc::clone(&tracker), config.tracker.websocket.clone());
         let sockets = web::Sockets::new(sockets, &links);
         let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
@@ -201,6 +207,8 @@ impl App {
             write_timeout: Duration::from_secs(config.web.write_timeout),
         };
 
+        let tasks = TaskTracker::new();
+        dht.start(&catalog, advertised.port(), &tasks, &shutdown);
         let housekeeper = Housekeeper {
             catalog,
             tracker: Arc::clone(&tracker),
@@ -210,7 +218,6 @@ impl App {
         };
         housekeeper.take_up().await;
 
-        let tasks = TaskTracker::new();
         let services = House {
             site,
             engine: engine.clone(),

@@ -231,6 +231,12 @@ impl Catalog {
         Ok(())
     }
 
+    /// The names on the wire of everything that is published.
+    pub fn names(&self) -> Vec<InfoHash> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.by_name.keys().copied().collect()
+    }
+
     /// How many publications there are.
     pub fn len(&self) -> u64 {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use url::Url;
 
+use crate::discovery::dht;
 use crate::offline::limits;
 use crate::{catalog, door, engine, publish, scrub, store, tracker, web};
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub tracker: tracker::Options,
     /// The peer engine.
     pub peer: engine::Options,
+    /// The DHT.
+    pub dht: dht::Options,
     /// Pages and API.
     pub web: web::Options,
     /// The one port.
@@ -303,6 +306,7 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
     for (key, address) in [
         ("peer.listen", &config.peer.listen),
         ("tracker.udp_listen", &config.tracker.udp_listen),
+        ("dht.listen", &config.dht.listen),
     ] {
         if !address.is_empty() && address.parse::<SocketAddr>().is_err() {
             return refuse(
@@ -505,6 +509,7 @@ mod tests {
             ("public_url", "ftp://x"),
             ("peer.listen", "6881"),
             ("tracker.udp_listen", "6969"),
+            ("dht.listen", "6881"),
         ] {
             let name = format!("SOWER_{}", key.to_uppercase().replace('.', "__"));
             let error = read("", &[(&name, value)]).unwrap_err().to_string();

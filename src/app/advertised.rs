@@ -49,6 +49,11 @@ impl Advertised {
         }
     }
 
+    /// Where peers come.
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Every address of the host. None, with a warning, where it cannot be looked up: the seed is then found by web seed and magnet only.
     pub(super) async fn look_up(&self) -> Vec<SocketAddr> {
         if self.host.is_empty() {

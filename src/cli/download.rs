@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Display;
 use super::say;
+use super::search::Search;
 use super::signals::stop_on_signal;
 use super::source::{self, Source};
 use crate::ambient;
+use crate::config::Config;
 use crate::discovery::announcer::{self, Announcer, Identity};
 use crate::engine::Encryption;
 use crate::engine::leech::{self, Ending, Leech, Progress};
@@ -59,14 +61,17 @@ pub(super) struct DownloadArgs {
     /// Whether connections with peers are encrypted: "prefer-plain" and "prefer" say what is tried first, "require" tries nothing else
     #[arg(long, value_name = "WHEN", default_value = "prefer-plain", value_parser = encryption)]
     encryption: Encryption,
+    /// Do not look for peers in the DHT. For private torrents it never is asked
+    #[arg(long)]
+    no_dht: bool,
     /// Print progress as JSON, one object a line
     #[arg(long)]
     json: bool,
 }
 
 impl DownloadArgs {
-    pub(super) async fn run(self, bounds: &TorrentOptions) -> anyhow::Result<()> {
-        let torrent = self.read_torrent(bounds).await?;
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let torrent = self.read_torrent(&config.torrent).await?;
         if torrent.info.private && !self.peers.is_empty() {
             // BEP 27: peers of a private torrent come from its own trackers alone.
             bail!(
@@ -79,10 +84,21 @@ impl DownloadArgs {
         } else {
             Display::bar()
         };
+        let dht = if self.no_dht {
+            None
+        } else {
+            Search::open(&torrent, &config.dht)?
+        };
         let info = Arc::new(torrent.info);
         stop_on_signal(&shutdown)?;
         let ended = self
-            .download(Arc::clone(&info), torrent.trackers, &mut display, &shutdown)
+            .download(
+                Arc::clone(&info),
+                torrent.trackers,
+                dht,
+                &mut display,
+                &shutdown,
+            )
             .await;
         display.finish();
         match ended? {
@@ -110,6 +126,7 @@ impl DownloadArgs {
         &self,
         info: Arc<Info>,
         trackers: Vec<Vec<String>>,
+        dht: Option<Search>,
         display: &mut Display,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Ending> {
@@ -135,15 +152,16 @@ impl DownloadArgs {
             return Ok(Ending::Stopped);
         }
         let announcer = announcer(&info, peer_id, trackers)?;
-        self.exchange(leech, announcer, progress, display, shutdown)
+        self.exchange(leech, announcer, dht, progress, display, shutdown)
             .await
     }
 
-    /// Carries addresses from the announcer to the download, and progress to the announcer and the display.
+    /// Carries addresses from the announcer and the DHT to the download, and progress to the announcer and the display.
     async fn exchange(
         &self,
         leech: Leech,
         announcer: Announcer,
+        dht: Option<Search>,
         mut progress: watch::Receiver<Progress>,
         display: &mut Display,
         shutdown: &CancellationToken,
@@ -155,6 +173,14 @@ impl DownloadArgs {
         let goodbye = CancellationToken::new();
         let mut announcing = std::pin::pin!(announcer.run(told, found, goodbye.clone()));
         let mut is_announcing = true;
+        let mut may_be_found = dht.is_some();
+        let (found, mut from_dht) = mpsc::channel(BATCHES);
+        let mut searching = Box::pin(async {
+            match dht {
+                Some(dht) => dht.run(found).await,
+                None => std::future::pending().await,
+            }
+        });
         let mut leeching = std::pin::pin!(leech.run(sources, shutdown));
         let ended = loop {
             tokio::select! {
@@ -163,12 +189,17 @@ impl DownloadArgs {
                 Some(addresses) = from_announcer.recv() => {
                     let _ = to_leech.try_send(addresses);
                 }
+                () = &mut searching => bail!("the DHT's socket failed"),
+                Some(addresses) = from_dht.recv() => {
+                    may_be_found = !addresses.is_empty();
+                    let _ = to_leech.try_send(addresses);
+                }
                 Ok(()) = progress.changed() => {
                     let now = *progress.borrow_and_update();
                     tell.send_replace(for_trackers(&now));
                     display.show(&now, ambient::now())?;
-                    if !is_announcing && now.addresses == 0 && self.peers.is_empty() {
-                        bail!("no tracker of this torrent can be asked for peers; name one with --peer IP:PORT");
+                    if !is_announcing && !may_be_found && now.addresses == 0 && self.peers.is_empty() {
+                        bail!("no tracker of this torrent can be asked for peers, and the DHT knows none; name one with --peer IP:PORT");
                     }
                 }
             }

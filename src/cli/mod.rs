@@ -12,6 +12,7 @@ mod edit;
 mod health;
 mod magnet;
 mod progress;
+mod search;
 mod serve;
 mod show;
 mod signals;
@@ -128,7 +129,7 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::Show(show) => show.run(&load(file)?.config.torrent).await?,
             Command::Edit(edit) => edit.run(&load(file)?.config.torrent)?,
             Command::Magnet(magnet) => magnet.run(&load(file)?.config.torrent).await?,
-            Command::Download(download) => download.run(&load(file)?.config.torrent).await?,
+            Command::Download(download) => download.run(&load(file)?.config).await?,
             Command::Announce(announce) => {
                 return announce.run(&load(file)?.config.torrent).await;
             }

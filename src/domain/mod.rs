@@ -6,6 +6,7 @@
 pub mod account;
 pub mod addresses;
 pub mod choker;
+pub mod dht;
 pub mod history;
 pub mod introductions;
 pub mod networks;

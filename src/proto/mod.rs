@@ -11,6 +11,7 @@
 //! | [`bencode`] | the encoding of nearly everything | BEP 3 |
 //! | [`metainfo`] | torrent files and magnet links | BEP 3, 9, 12, 19, 27, 47, 52 |
 //! | [`wire`] | what peers say to each other, encrypted or not | BEP 3, 6, 9, 10; MSE |
+//! | [`dht`] | what nodes of the DHT say to each other | BEP 5, 32, 42, 43 |
 //! | [`tracker`] | announces and scrapes | BEP 3, 7, 15, 21, 23, 31, 41, 48 |
 //! | `sha` | SHA-1 and SHA-256 of several messages at once | FIPS 180-4 |
 //! | [`range`] | the `Range` header of web seeds | RFC 9110 section 14 |
@@ -22,6 +23,7 @@
 
 pub mod bencode;
 pub mod bitfield;
+pub mod dht;
 pub mod forwarded;
 pub mod geometry;
 pub mod id;

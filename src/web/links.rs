@@ -41,6 +41,7 @@ pub struct Links {
     is_https: bool,
     udp_tracker: Option<u16>,
     has_websocket_tracker: bool,
+    dht_node: Vec<(String, u16)>,
 }
 
 impl Links {
@@ -66,6 +67,7 @@ impl Links {
             is_https: public_url.scheme() == "https",
             udp_tracker: None,
             has_websocket_tracker: false,
+            dht_node: Vec::new(),
         })
     }
 
@@ -83,6 +85,17 @@ impl Links {
     pub fn with_websocket_tracker(self) -> Self {
         Self {
             has_websocket_tracker: true,
+            ..self
+        }
+    }
+
+    /// The same, with a node of the DHT at a port of the same host.
+    #[must_use]
+    pub fn with_dht_node(self, port: u16) -> Self {
+        let host = self.host.to_string();
+        let host = host.trim_matches(['[', ']']).to_owned();
+        Self {
+            dht_node: vec![(host, port)],
             ..self
         }
     }
@@ -120,6 +133,15 @@ impl Links {
             .has_websocket_tracker
             .then(|| vec![self.announce().replacen("http", "ws", 1)]);
         std::iter::once(addressed).chain(websocket).collect()
+    }
+
+    /// Our node of the DHT, by host and port, for the torrents that may be there: private ones may not (BEP 27).
+    pub(super) fn dht_nodes(&self, publication: &Publication) -> &[(String, u16)] {
+        if publication.private {
+            &[]
+        } else {
+            &self.dht_node
+        }
     }
 
     /// The same addresses with somebody's passkey in the path (BEP 27).

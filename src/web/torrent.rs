@@ -56,7 +56,7 @@ impl Mint {
             comment: Some(&comment),
             created_by: Some(concat!("Sower/", env!("CARGO_PKG_VERSION"))),
             creation_date: Some(publication.published_at),
-            nodes: &[],
+            nodes: self.links.dht_nodes(publication),
         }
         .encode())
     }

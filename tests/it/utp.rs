@@ -110,7 +110,7 @@ fn the_handshake_has_a_packet_to_itself() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(seed.server.address()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let send = |kind: u8, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]| {
+    let say = |kind: u8, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]| {
         let mut packet = vec![kind, 0];
         packet.extend(id.to_be_bytes());
         packet.extend([0; 8]);
@@ -120,7 +120,7 @@ fn the_handshake_has_a_packet_to_itself() {
         packet.extend(payload);
         socket.send(&packet).unwrap();
     };
-    let receive = |kind: u8| loop {
+    let hear = |kind: u8| loop {
         let mut packet = [0; 2_000];
         let length = socket.recv(&mut packet).unwrap();
         if packet[0] == kind {
@@ -129,16 +129,16 @@ fn the_handshake_has_a_packet_to_itself() {
         }
     };
     let (data, state, syn) = (0x01, 0x21, 0x41);
-    send(syn, 700, 1, 0, b"");
-    let (first, _) = receive(state);
+    say(syn, 700, 1, 0, b"");
+    let (first, _) = hear(state);
     let mut greeting = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04".to_vec();
     greeting.extend(seed.info_hash.as_bytes());
     greeting.extend(b"-XX0000-abcdefghijkl");
-    send(data, 701, 2, first.wrapping_sub(1), &greeting);
-    let (sequence, handshake) = receive(data);
+    say(data, 701, 2, first.wrapping_sub(1), &greeting);
+    let (sequence, handshake) = hear(data);
     assert_eq!((handshake.len(), &handshake[1..4]), (68, &b"Bit"[..]));
-    send(state, 701, 3, sequence, b"");
-    let (_, messages) = receive(data);
+    say(state, 701, 3, sequence, b"");
+    let (_, messages) = hear(data);
     assert_eq!(messages[..5], *b"\0\0\0\x01\x0e");
 }
 
