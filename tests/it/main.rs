@@ -31,6 +31,7 @@ mod publish;
 mod scripted_seed;
 mod scrub;
 mod show_command;
+mod simulation;
 mod statistics;
 mod super_seeding;
 mod support;
