@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod addresses;
+pub mod capacity;
 pub mod choker;
 pub mod dht;
 pub mod history;

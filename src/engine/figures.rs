@@ -103,6 +103,11 @@ impl Figures {
         self.connected[manner as usize].load(Relaxed)
     }
 
+    /// Bytes of content that were sent.
+    pub(super) fn sent_in_all(&self) -> u64 {
+        Manner::ALL.into_iter().map(|how| self.sent(how)).sum()
+    }
+
     /// Bytes of content that were sent in this manner.
     pub fn sent(&self, manner: Manner) -> u64 {
         self.sent[manner as usize].load(Relaxed)

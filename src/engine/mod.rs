@@ -47,7 +47,7 @@ pub struct Options {
     pub connections_per_torrent: usize,
     /// Seconds that a peer may want nothing before it makes room for others, where all places are taken.
     pub idle_patience: u64,
-    /// Peers of one torrent that may request at the same time.
+    /// Peers of one torrent that may request at the same time; 0 for as many as the line carries, found by trying.
     pub upload_slots: usize,
     /// Whether connections with peers are encrypted.
     pub encryption: Encryption,

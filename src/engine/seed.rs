@@ -27,6 +27,7 @@ use super::limits::{Connections, UploadRates};
 use super::transport::{Received, Reception, Stream, UtpPort};
 use crate::ambient;
 use crate::catalog::Catalog;
+use crate::domain::capacity::{self, Capacity};
 use crate::domain::choker::{Change, Choker, PeerKey};
 use crate::domain::introductions::Introductions;
 use crate::domain::places::{Places, Standing};
@@ -72,6 +73,8 @@ struct Swarms {
     peers: usize,
     /// What holds for torrents that wake: as the engine was made, but for what was adjusted since.
     adjusted: Options,
+    /// Where the slots are to be found by trying.
+    capacity: Option<Capacity>,
 }
 
 /// A peer that has come, and is to have a place.
@@ -124,11 +127,7 @@ impl Engine {
             reception,
             connections,
             next_peer: AtomicU64::new(0),
-            awake: Mutex::new(Swarms {
-                torrents: HashMap::new(),
-                peers: 0,
-                adjusted: options.clone(),
-            }),
+            awake: Mutex::new(Swarms::new(&options)),
             options,
         }))
     }
@@ -140,19 +139,16 @@ impl Engine {
 
     /// Takes the upload rates and slots of `options` from now on; the rest holds as it was.
     pub fn adjust(&self, options: &Options) {
-        let now = ambient::now();
         self.0.rates.set(options);
-        let torrents: Vec<Arc<Awake>> = {
+        let slots = {
             let mut awake = self.0.lock_awake();
-            awake.adjusted.upload_slots = options.upload_slots;
             awake.adjusted.upload_rate_per_torrent = options.upload_rate_per_torrent;
-            awake.torrents.values().map(Arc::clone).collect()
+            awake.set_slots(options.upload_slots)
         };
-        for torrent in torrents {
+        self.0.give_slots(slots, ambient::now());
+        for torrent in self.0.awake_torrents() {
             torrent.rate.set(options.upload_rate_per_torrent);
-            let mut peers = torrent.lock_peers();
-            let changes = peers.choker.set_slots(options.upload_slots, now);
-            peers.apply(&changes);
+            let peers = torrent.lock_peers();
             for link in peers.links.values() {
                 link.has_new_rates.store(true, Relaxed);
                 link.changed.notify_one();
@@ -287,16 +283,7 @@ impl Engine {
 
     /// The peers of this moment, by what they may do.
     pub fn census(&self) -> Census {
-        let mut census = Census::default();
-        for torrent in self.0.awake_torrents() {
-            let peers = torrent.lock_peers();
-            let (unchoked, waiting) = peers.choker.unchoked_and_waiting();
-            census.torrents += 1;
-            census.unchoked += count(unchoked);
-            census.waiting += count(waiting);
-            census.idle += count(peers.choker.len() - unchoked - waiting);
-        }
-        census
+        self.0.census()
     }
 
     /// How many peers a publication's torrent has at this moment.
@@ -308,8 +295,50 @@ impl Engine {
 }
 
 impl Inner {
+    fn census(&self) -> Census {
+        let mut census = Census::default();
+        for torrent in self.awake_torrents() {
+            let peers = torrent.lock_peers();
+            let (unchoked, waiting) = peers.choker.unchoked_and_waiting();
+            census.torrents += 1;
+            census.unchoked += count(unchoked);
+            census.waiting += count(waiting);
+            census.idle += count(peers.choker.len() - unchoked - waiting);
+        }
+        census
+    }
+
+    /// Finds the slots by what the line has carried, where the configuration names no number.
+    fn measure(&self, now: Instant) {
+        let census = self.census();
+        let standing = capacity::Standing {
+            sent: self.figures.sent_in_all(),
+            unchoked: census.unchoked,
+            waiting: census.waiting,
+        };
+        let slots = {
+            let mut awake = self.lock_awake();
+            let Some(capacity) = &mut awake.capacity else {
+                return;
+            };
+            let slots = capacity.round(standing, now);
+            awake.adjusted.upload_slots = slots;
+            slots
+        };
+        self.give_slots(slots, now);
+    }
+
+    fn give_slots(&self, slots: usize, now: Instant) {
+        for torrent in self.awake_torrents() {
+            let mut peers = torrent.lock_peers();
+            let changes = peers.choker.set_slots(slots, now);
+            peers.apply(&changes);
+        }
+    }
+
     fn choke_round(&self, now: Instant) {
         self.figures.add(Count::Rounds, 1);
+        self.measure(now);
         for torrent in self.awake_torrents() {
             let mut peers = torrent.lock_peers();
             let changes = peers.choker.round(now, &mut ambient::rng());
@@ -415,6 +444,25 @@ impl Inner {
 }
 
 impl Swarms {
+    fn new(options: &Options) -> Self {
+        let mut none = Self {
+            torrents: HashMap::new(),
+            peers: 0,
+            adjusted: options.clone(),
+            capacity: None,
+        };
+        none.set_slots(options.upload_slots);
+        none
+    }
+
+    /// So many slots for each torrent, or as many as the line carries where it is 0; gives how many those are now.
+    fn set_slots(&mut self, slots: usize) -> usize {
+        let before = self.capacity.take();
+        self.capacity = (slots == 0).then(|| before.unwrap_or_default());
+        self.adjusted.upload_slots = self.capacity.as_ref().map_or(slots, Capacity::slots);
+        self.adjusted.upload_slots
+    }
+
     /// Takes a peer from those of its torrent, which falls asleep after the last one. `None` where it was taken before.
     fn remove(&mut self, torrent: &Awake, peer: PeerKey, now: Instant) -> Option<Arc<Link>> {
         let mut peers = torrent.lock_peers();

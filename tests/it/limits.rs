@@ -187,3 +187,15 @@ fn rates_and_slots_follow_the_configuration_while_the_server_runs() {
     // The port is another one only after a restart.
     peer(&server, info_hash, "127.0.0.4");
 }
+
+#[test]
+fn where_slots_are_found_by_trying_there_are_some_from_the_start() {
+    let (server, info_hash) = publish(&[("SOWER_PEER__UPLOAD_SLOTS", "0")]);
+    let mut peers: Vec<_> = (2..10)
+        .map(|host| peer(&server, info_hash, &format!("127.0.0.{host}")))
+        .collect();
+    for peer in &mut peers {
+        ask_for(peer, 1);
+        take(peer, 1);
+    }
+}
