@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -65,6 +66,23 @@ class Sower:
             return lab.Torrent.parse(answer.read())
 
 
+class SowerAgain:
+    """A Sower on a data directory that is there already; `ready_seconds` is how long it took to serve."""
+
+    def __init__(self, arena, options, name, data, **environment):
+        program = options.sower.resolve() if options.sower else build_sower()
+        folder = arena.folder / name
+        folder.mkdir()
+        ready = folder / "ready.json"
+        (folder / "config.toml").touch()
+        began = time.perf_counter()
+        self.process = arena.start(name, [program, "--config", folder / "config.toml", "serve", "--ready-file", ready],
+                                   SOWER_DATA_DIR=str(data), SOWER_LISTEN="127.0.0.1:0", **environment)
+        arena.wait(self.process, "no ready file", lambda: ready.exists() and ready.read_text().endswith("\n"), pause=0.005)
+        self.ready_seconds = time.perf_counter() - began
+        self.address, self.pid = json.loads(ready.read_text())["listen"], self.process.pid
+
+
 def build_sower():
     """Builds this tree's Sower, as a user would."""
     run = subprocess.run(["cargo", "build", "--release", "--locked"], cwd=HERE.parent, capture_output=True, text=True)
@@ -77,14 +95,30 @@ def build_sower():
 class Libtorrent:
     """libtorrent with its defaults, by a Python program of a few lines that is idle while it seeds."""
 
-    def __init__(self, arena, torrent, path):
+    def __init__(self, arena, torrent, path, connections=1000):
         metainfo = arena.folder / "libtorrent.torrent"
         torrent.write(metainfo)
         port = lab.free_port()
-        self.process = arena.start("libtorrent", [LIBTORRENT_PYTHON, HERE / "libtorrent_seeder.py", metainfo, path.parent, port])
+        self.process = arena.start("libtorrent", [LIBTORRENT_PYTHON, HERE / "libtorrent_seeder.py", metainfo, path.parent, port, connections])
         ready = lambda: "seeding" in (arena.folder / "libtorrent.log").read_text()
         arena.wait(self.process, "it does not seed", ready)
         self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+
+class LibtorrentMany:
+    """libtorrent with many small torrents, all active and complete; `ready_seconds` is how long it took to have them all."""
+
+    def __init__(self, arena, name, count):
+        folder = arena.folder / f"{name}-files"
+        folder.mkdir()
+        for number in range(count):
+            with open(folder / f"{number}.bin", "wb") as file:
+                file.truncate(16384)
+        began = time.perf_counter()
+        self.process = arena.start(name, [LIBTORRENT_PYTHON, HERE / "libtorrent_many.py", count, folder, lab.free_port()])
+        arena.wait(self.process, "it does not seed", lambda: "seeding" in (arena.folder / f"{name}.log").read_text(), pause=0.005)
+        self.ready_seconds = time.perf_counter() - began
+        self.pid = self.process.pid
 
 
 class RTorrent:

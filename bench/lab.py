@@ -80,14 +80,14 @@ class Arena:
             process.kill()
             process.wait()
 
-    def wait(self, process, what, is_ready, seconds=60):
+    def wait(self, process, what, is_ready, seconds=60, pause=0.05):
         """Waits until a server is ready; one that ends instead is a missing contestant."""
         deadline = time.monotonic() + seconds
         while not is_ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 log = (self.folder / f"{process.name}.log").read_text(errors="replace").strip().splitlines()
                 raise Missing(f"{process.name} does not start ({what}): {log[-1] if log else 'it says nothing'}")
-            time.sleep(0.05)
+            time.sleep(pause)
 
 
 def usage(pid):

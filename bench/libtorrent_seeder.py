@@ -1,11 +1,11 @@
-"""Seeds one torrent by libtorrent: libtorrent_seeder.py FILE.torrent FOLDER PORT"""
+"""Seeds one torrent by libtorrent: libtorrent_seeder.py FILE.torrent FOLDER PORT CONNECTIONS"""
 
 import signal
 import sys
 
 import libtorrent
 
-metainfo, folder, port = sys.argv[1:]
+metainfo, folder, port, connections = sys.argv[1:]
 session = libtorrent.session({
     "listen_interfaces": f"127.0.0.1:{port}",
     "enable_dht": False,
@@ -13,7 +13,8 @@ session = libtorrent.session({
     "enable_upnp": False,
     "enable_natpmp": False,
     "unchoke_slots_limit": -1,
-    "connections_limit": 1000,
+    "connections_limit": int(connections),
+    "listen_queue_size": 1000,
 })
 torrent = libtorrent.add_torrent_params()
 torrent.ti = libtorrent.torrent_info(metainfo)
