@@ -125,12 +125,12 @@ pub struct Arrival {
     pub source: SocketAddr,
 }
 
-/// What stands behind the door. Each call is one connection, served until it ends.
+/// What stands behind the door. Each call is one connection.
 pub trait Services: Clone + Send + 'static {
-    /// Serves an HTTP connection.
+    /// Serves an HTTP connection until it ends.
     fn http(&self, arrival: Arrival) -> impl Future<Output = ()> + Send;
 
-    /// Serves a peer.
+    /// Takes a peer in, to be served as long as it stays.
     fn peer(&self, arrival: Arrival) -> impl Future<Output = ()> + Send;
 }
 

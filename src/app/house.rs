@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,11 +71,14 @@ impl Services for House {
             return;
         };
         let (site, shutdown) = (self.site.clone(), self.shutdown.clone());
-        self.hand_over(stream, async move |stream| {
+        let served = self.hand_over(stream, async move |stream| {
             site.serve(stream, BytesMut::from(received), source, &shutdown)
                 .await;
-        })
-        .await;
+        });
+        if let Some(served) = served {
+            // A panic has been reported already, and ends this connection alone.
+            let _ = served.await;
+        }
     }
 
     async fn peer(&self, arrival: Arrival) {
@@ -86,8 +90,7 @@ impl Services for House {
         let (engine, shutdown) = (self.engine.clone(), self.shutdown.clone());
         self.hand_over(stream, async move |stream| {
             engine.serve(stream, received, source, &shutdown).await;
-        })
-        .await;
+        });
     }
 }
 
@@ -109,8 +112,12 @@ impl House {
         Ok(Some(packets))
     }
 
-    /// Has a connection served by the threads for what takes long, until it ends.
-    async fn hand_over<S>(&self, stream: TcpStream, serve: impl FnOnce(TcpStream) -> S)
+    /// Has a connection served by the threads for what takes long; what is given back ends with it.
+    fn hand_over<S>(
+        &self,
+        stream: TcpStream,
+        serve: impl FnOnce(TcpStream) -> S,
+    ) -> Option<JoinHandle<()>>
     where
         S: Future<Output = ()> + Send + 'static,
     {
@@ -120,12 +127,11 @@ impl House {
             TcpStream::from_std(stream)
         });
         match moved {
-            Ok(stream) => {
-                let served = self.tasks.spawn_on(serve(stream), &self.rooms);
-                // A panic has been reported already, and ends this connection alone.
-                let _ = served.await;
+            Ok(stream) => Some(self.tasks.spawn_on(serve(stream), &self.rooms)),
+            Err(error) => {
+                tracing::debug!(%error, "the connection failed");
+                None
             }
-            Err(error) => tracing::debug!(%error, "the connection failed"),
         }
     }
 }

@@ -28,6 +28,9 @@ use crate::reader::ReadError;
 /// Unsent bytes of answers above which no more of the peer's messages are read.
 const OUTBOX_FULL: usize = 64 * 1024;
 
+/// Bytes that a batch holds for a socket of which nothing is known, or that takes little.
+const LITTLE: usize = 32 * 1024;
+
 /// Blocks that one batch holds, at most, however small they are.
 const BATCH_BLOCKS: usize = 64;
 
@@ -114,7 +117,7 @@ pub(crate) enum Woken {
 /// Bytes on their way out: encoded messages and blocks, in one buffer, so that one call writes them all.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Grows to the largest batch ever laid out; `filled` of it are to be sent, of which `sent` have been.
+    /// `filled` of it are to be sent, of which `sent` have been.
     buffer: Vec<u8>,
     filled: usize,
     sent: usize,
@@ -177,11 +180,13 @@ impl Outbox {
         Some(std::mem::take(&mut self.content))
     }
 
-    /// Gives the memory back while there is nothing to send: idle peers shall cost little.
+    /// Gives back the memory that what is unsent does not need: idle peers and slow readers shall cost little.
     fn release(&mut self) {
-        if self.filled == 0 {
-            self.buffer = Vec::new();
-            self.scratch = BytesMut::new();
+        self.scratch = BytesMut::new();
+        if self.buffer.len() > 2 * self.unsent().len() {
+            self.buffer = self.unsent().to_vec();
+            self.filled = self.buffer.len();
+            self.sent = 0;
         }
     }
 }
@@ -198,6 +203,8 @@ pub(crate) struct Connection<'a, P> {
     pub(crate) read_size: usize,
     /// What may be laid out next, while it has to wait; nothing at first.
     pub(crate) grant: Option<Grant>,
+    /// Bytes that the socket took since it last would take no more; none at first.
+    pub(crate) taken: usize,
 }
 
 impl<P: Party> Connection<'_, P> {
@@ -245,6 +252,9 @@ impl<P: Party> Connection<'_, P> {
                 deadline = deadline.min(write_progress + write_timeout);
             } else if !wants_to_write {
                 outbox.release();
+                if self.received.is_empty() {
+                    self.received = BytesMut::new();
+                }
             }
             hasten(timer.as_mut(), deadline);
 
@@ -328,7 +338,7 @@ impl<P: Party> Connection<'_, P> {
         let Some(asked) = self.session.poll_hash_request() else {
             return Ok(());
         };
-        match self.party.prove(&asked).await? {
+        match Box::pin(self.party.prove(&asked)).await? {
             Some(proof) => self.session.prove(asked, &proof),
             None => self.session.refuse_hashes(asked),
         }
@@ -347,7 +357,10 @@ impl<P: Party> Connection<'_, P> {
         };
         let wanted = Wanted {
             at_least: first,
-            bytes: lengths.sum::<usize>().min(self.options.send_buffer),
+            // As much as the socket has just shown that it takes: what it leaves costs memory.
+            bytes: (lengths.sum::<usize>())
+                .min(self.taken.max(LITTLE))
+                .min(self.options.send_buffer),
         };
         let grant = self.grant.take();
         let grant = grant.unwrap_or_else(|| self.party.grant(wanted, now));
@@ -356,9 +369,8 @@ impl<P: Party> Connection<'_, P> {
             return Ok(());
         }
         let batch = self.take_requests(grant.bytes);
-        self.party
-            .lay_out(&batch, &mut self.session, outbox)
-            .await?;
+        // Boxed, for idle peers shall cost little.
+        Box::pin(self.party.lay_out(&batch, &mut self.session, outbox)).await?;
         self.drain(outbox, ambient::now())
     }
 
@@ -388,11 +400,18 @@ impl<P: Party> Connection<'_, P> {
                 Ok(written) => {
                     *progress = ambient::now();
                     self.session.handle_sent(*progress);
+                    self.taken = self.taken.saturating_add(written);
                     if let Some(content) = outbox.advance(written) {
                         self.party.sent(content);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.taken < self.options.send_buffer {
+                        outbox.release();
+                    }
+                    self.taken = 0;
+                    break;
+                }
                 Err(error) => return Err(closed(error)),
             }
         }

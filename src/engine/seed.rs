@@ -235,14 +235,15 @@ impl Engine {
             rest: received,
             handshake,
             publication,
-        } = match answered.await {
+        } = match Box::pin(answered).await {
             Ok(answered) => answered,
             Err(error) => {
                 figures.add(Count::NoHandshake, 1);
                 return tracing::debug!(%source, %error, "no handshake");
             }
         };
-        let torrent = match self.0.catalog.torrent(publication).await {
+        // Boxed, as what came before: a peer may stay for days, and keeps no room for how it was received.
+        let torrent = match Box::pin(self.0.catalog.torrent(publication)).await {
             Ok(Some(torrent)) => torrent,
             Ok(None) => return,
             Err(error) => return tracing::error!(%publication, %error, "torrent cannot be served"),
@@ -271,6 +272,7 @@ impl Engine {
             options: &self.0.options,
             read_size: READ_SIZE,
             grant: None,
+            taken: 0,
         };
         let closed = connection.run(shutdown).await;
         tracing::debug!(%source, peer_id = %handshake.peer_id, %publication, reason = %closed, "peer has gone");

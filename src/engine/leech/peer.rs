@@ -74,6 +74,7 @@ pub(super) async fn call(
         options: &options,
         read_size: READ_SIZE,
         grant: None,
+        taken: 0,
     };
     let closed = connection.run(hang_up).await;
     tracing::debug!(%address, peer_id = %handshake.peer_id, reason = %closed, "peer has gone");
