@@ -209,7 +209,7 @@ pub(crate) struct Connection<'a, P> {
 
 impl<P: Party> Connection<'_, P> {
     /// Runs until either side ends it, and says why. Not cancel-safe: use the token.
-    pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Closed {
+    pub(crate) async fn run(&mut self, shutdown: &CancellationToken) -> Closed {
         match self.exchange(shutdown).await {
             Ok(never) => match never {},
             Err(closed) => closed,

@@ -222,58 +222,85 @@ impl Engine {
         source: SocketAddr,
         shutdown: &CancellationToken,
     ) {
-        let figures = &self.0.figures;
         let Some(_place) = self.0.connections.enter(source.ip().to_canonical()) else {
-            figures.add(Count::NoPlace, 1);
+            self.0.figures.add(Count::NoPlace, 1);
             tracing::debug!(%source, "no place for another peer");
             return;
         };
-        let reception = &self.0.reception;
-        let answered = reception.answer(stream, received, source.ip(), &self.0.catalog);
+        // Boxed, both: a peer may stay for days, and keeps no room for how it was received.
+        if let Some((received, torrent)) = Box::pin(self.receive(stream, received, source)).await {
+            Box::pin(self.accompany(received, torrent, source, shutdown)).await;
+        }
+    }
+
+    /// Shakes hands, and finds the torrent that the peer wants.
+    async fn receive(
+        &self,
+        stream: Stream,
+        received: BytesMut,
+        source: SocketAddr,
+    ) -> Option<(Received, Arc<Torrent>)> {
+        let (reception, catalog) = (&self.0.reception, &self.0.catalog);
+        let answered = reception.answer(stream, received, source.ip(), catalog);
+        let received = match answered.await {
+            Ok(received) => received,
+            Err(error) => {
+                self.0.figures.add(Count::NoHandshake, 1);
+                tracing::debug!(%source, %error, "no handshake");
+                return None;
+            }
+        };
+        let publication = received.publication;
+        match catalog.torrent(publication).await {
+            Ok(torrent) => Some((received, torrent?)),
+            Err(error) => {
+                tracing::error!(%publication, %error, "torrent cannot be served");
+                None
+            }
+        }
+    }
+
+    /// Serves a peer that has been received, until either side ends it.
+    async fn accompany(
+        &self,
+        received: Received,
+        torrent: Arc<Torrent>,
+        source: SocketAddr,
+        shutdown: &CancellationToken,
+    ) {
         let Received {
             stream,
             rest: received,
             handshake,
             publication,
-        } = match Box::pin(answered).await {
-            Ok(answered) => answered,
-            Err(error) => {
-                figures.add(Count::NoHandshake, 1);
-                return tracing::debug!(%source, %error, "no handshake");
-            }
-        };
-        // Boxed, as what came before: a peer may stay for days, and keeps no room for how it was received.
-        let torrent = match Box::pin(self.0.catalog.torrent(publication)).await {
-            Ok(Some(torrent)) => torrent,
-            Ok(None) => return,
-            Err(error) => return tracing::error!(%publication, %error, "torrent cannot be served"),
-        };
+        } = received;
         let geometry = torrent.info.geometry;
         let Some(mut peer) = Seeding::join(&self.0, torrent, source, &stream) else {
-            figures.add(Count::NoPlace, 1);
+            self.0.figures.add(Count::NoPlace, 1);
             return tracing::debug!(%source, %publication, "no place for another peer");
         };
-        figures.add(Count::Admitted, 1);
-        let mut session = Session::new(
-            geometry,
-            peer.told_at_once(),
-            handshake.reserved,
-            self.0.options.session(),
-            ambient::now(),
-        );
-        if handshake.reserved.has_extension_protocol() {
-            peer.introduce(&mut session, source.ip());
-        }
-        let connection = Connection {
+        self.0.figures.add(Count::Admitted, 1);
+        let told = peer.told_at_once();
+        let options = &self.0.options;
+        let mut connection = Connection {
             stream,
             received,
-            session,
+            session: Session::new(
+                geometry,
+                told,
+                handshake.reserved,
+                options.session(),
+                ambient::now(),
+            ),
             party: &mut peer,
-            options: &self.0.options,
+            options,
             read_size: READ_SIZE,
             grant: None,
             taken: 0,
         };
+        if handshake.reserved.has_extension_protocol() {
+            (connection.party).introduce(&mut connection.session, source.ip());
+        }
         let closed = connection.run(shutdown).await;
         tracing::debug!(%source, peer_id = %handshake.peer_id, %publication, reason = %closed, "peer has gone");
     }

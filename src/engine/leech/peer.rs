@@ -66,7 +66,7 @@ pub(super) async fn call(
     if handshake.reserved.has_extension_protocol() {
         introduce(&mut session, address.ip());
     }
-    let connection = Connection {
+    let mut connection = Connection {
         stream,
         received,
         session,
