@@ -2,12 +2,14 @@
 
 import re
 
+import dht
 import doors
 import encryption
 import meeting
 import spreading
 import utp
 from cases import CLIENTS, FORMATS, ClientCase, Way
+from dht import DhtCase, DhtReverseCase
 from doors import DoorCase
 from encryption import EncryptedCase, EncryptedSeedCase
 from meeting import MeetingCase
@@ -104,6 +106,12 @@ def page(results):
     over_utp.sort(key=lambda result: str(result.case).lower())
     rows = [[it.case.client.name, it.case.client.version(), it.case.client.what, cell(it, notes)] for it in over_utp]
     parts.append(table(["client", "version", "how", "seconds"], rows))
+    parts.append(dht.SECTION)
+    by_dht = [result for result in results if isinstance(result.case, (DhtCase, DhtReverseCase))]
+    by_dht.sort(key=lambda result: (isinstance(result.case, DhtReverseCase), str(result.case).lower()))
+    ways = {DhtCase: "from Sower", DhtReverseCase: "to `sower download`"}
+    rows = [[it.case.client.name, it.case.client.version(), ways[type(it.case)], it.case.format, cell(it, notes)] for it in by_dht]
+    parts.append(table(["client", "version", "way", "format", "seconds"], rows))
     parts += ["## Notes", str(notes), SECTION]
     return "\n\n".join(parts) + "\n"
 

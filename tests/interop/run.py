@@ -18,6 +18,7 @@ from pathlib import Path
 import network
 import report
 from cases import FORMATS, every_client_case
+from dht import every_dht_case
 from doors import every_door_case
 from encryption import every_encrypted_case
 from meeting import every_meeting_case
@@ -76,6 +77,7 @@ def main():
         *every_reverse_case(),
         *every_encrypted_case(),
         *every_utp_case(),
+        *every_dht_case(),
         *every_door_case(),
         *every_meeting_case(),
         *every_spreading_case(),

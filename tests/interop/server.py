@@ -84,6 +84,10 @@ class Sower:
         """Writes a torrent that names that address alone, and no web seed."""
         self._run("edit", torrent, "--announce", door, "--no-web-seed", "-o", out)
 
+    def bare(self, torrent, node, out):
+        """Writes a torrent that names neither a tracker nor a web seed, but that node of the DHT."""
+        self._run("edit", torrent, "--no-announce", "--no-web-seed", "--node", node, "-o", out)
+
     def _command(self, *arguments):
         return (self._program, "--config", self._state / "config.toml", *arguments)
 

@@ -72,7 +72,12 @@ impl Answers<'_> {
     fn add_nodes(&self, answer: &mut Answer, target: &NodeId, want: Want) {
         for (table, is_wanted) in self.tables.iter().zip([want.v4, want.v6]) {
             if is_wanted {
-                answer.nodes.extend(table.closest(target, BUCKET));
+                let nodes = table.closest(target, BUCKET);
+                // Whoever asks knows of itself.
+                let others = nodes
+                    .into_iter()
+                    .filter(|node| Some(node.address) != answer.asker);
+                answer.nodes.extend(others);
             }
         }
     }

@@ -313,6 +313,18 @@ fn token(node: &mut Node, from: SocketAddr, now: Instant, rng: &mut StdRng) -> B
 }
 
 #[test]
+fn nobody_is_told_of_itself() {
+    let mut world = World::of(3, 13, 0.0, v4);
+    let question = Question::FindNode([7; 20].into());
+    let (answer, _) = world.ask(v4(0), v4(1), question).unwrap();
+    let Body::Answer(answer) = Message::decode(&answer).unwrap().body else {
+        panic!()
+    };
+    let nodes: Vec<_> = answer.nodes.iter().map(|node| node.address).collect();
+    assert_eq!(nodes, [v4(2)]);
+}
+
+#[test]
 fn tokens_are_of_one_address() {
     let mut world = World::of(3, 7, 0.0, v4);
     let node = world.nodes.get_mut(&v4(0)).unwrap();
