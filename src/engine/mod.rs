@@ -101,7 +101,7 @@ impl Default for Options {
             utp_undecided: 256,
             handshake_timeout: 10,
             idle_timeout: 180,
-            write_timeout: 60,
+            write_timeout: 30,
             max_requests: 500,
             exchange_peers: true,
             super_seeding: false,

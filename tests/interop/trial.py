@@ -10,6 +10,10 @@ POLL_SECONDS = 0.1
 FLUSH_SECONDS = 15
 
 
+class Late(Failed):
+    """What was waited for did not come in time."""
+
+
 class Outcome(Enum):
     """What came of a case."""
 
@@ -27,6 +31,7 @@ class Result:
     outcome: Outcome
     reason: str = ""
     seconds: float = 0.0
+    is_late: bool = False
 
     def __str__(self):
         told = f"{self.seconds:.1f} s" if self.outcome is Outcome.PASSED else self.reason
@@ -46,17 +51,17 @@ def attempt(case, lab, state, check_limits):
     except (Failed, RuntimeError, OSError) as failure:
         if case.limit:
             return Result(case, Outcome.IMPOSSIBLE, f"{case.limit} (it was tried: {failure})")
-        return Result(case, Outcome.FAILED, str(failure))
+        return Result(case, Outcome.FAILED, str(failure), is_late=isinstance(failure, Late))
     if case.limit:
         return Result(case, Outcome.FAILED, f"it works, but cases.py says that the client {case.limit}")
     return Result(case, Outcome.PASSED, seconds=seconds)
 
 
 def wait(is_reached, deadline, complaint):
-    """Comes back when the condition holds; raises `Failed` past the deadline."""
+    """Comes back when the condition holds; raises `Late` past the deadline."""
     while not is_reached():
         if time.monotonic() > deadline:
-            raise Failed(complaint)
+            raise Late(complaint)
         time.sleep(POLL_SECONDS)
 
 
