@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::discovery::dht;
 use crate::offline::limits;
+use crate::store::publications::MAX_PAGE;
 use crate::{catalog, door, engine, publish, scrub, store, tracker, web};
 
 /// The default configuration with a comment for each key: what `sower config --defaults` prints.
@@ -316,6 +317,12 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
             );
         }
     }
+    let most_entries = u64::from(MAX_PAGE);
+    let feed_entries = u64::from(config.web.feed_entries);
+    if !(1..=most_entries).contains(&feed_entries) {
+        let range = format!("write a number from 1 to {most_entries}");
+        return refuse("web.feed_entries", &feed_entries.to_string(), &range);
+    }
     let tracker = &config.tracker;
     for (key, seconds, usable) in [
         (
@@ -500,6 +507,18 @@ mod tests {
         )
         .unwrap();
         assert_eq!(loaded.config.public_url, "http://c.example");
+    }
+
+    #[test]
+    fn a_feed_of_nothing_or_of_too_much_is_refused() {
+        for entries in ["0", "101"] {
+            let variable = ("SOWER_WEB__FEED_ENTRIES", entries);
+            let error = read("", &[variable]).unwrap_err().to_string();
+            assert!(
+                error.contains("web.feed_entries") && error.contains("from 1 to 100"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -275,10 +275,7 @@ fn evaluate(
     if asked.contains_key(IF_MATCH) && !matches(asked, &IF_MATCH, |tag| tag == etag) {
         return Err(WebError::PreconditionFailed);
     }
-    // If-None-Match compares weakly: W/"x" is as good as "x".
-    if matches(asked, &IF_NONE_MATCH, |tag| {
-        tag.strip_prefix("W/").unwrap_or(tag) == etag
-    }) {
+    if is_at_hand(asked, etag) {
         return Ok(Outcome::NotModified);
     }
     // RFC 9110, section 14.2: a range is only defined for GET.
@@ -298,6 +295,14 @@ fn evaluate(
             _ => Outcome::Whole,
         },
         RangeOutcome::Whole => Outcome::Whole,
+    })
+}
+
+/// Whether whoever asks has what an entity tag stands for already.
+pub(super) fn is_at_hand(asked: &HeaderMap, etag: &str) -> bool {
+    // If-None-Match compares weakly: W/"x" is as good as "x".
+    matches(asked, &IF_NONE_MATCH, |tag| {
+        tag.strip_prefix("W/").unwrap_or(tag) == etag
     })
 }
 

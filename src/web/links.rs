@@ -160,6 +160,11 @@ impl Links {
         format!("{}/setup?token={}", self.origin, encode_segment(token))
     }
 
+    /// The address of a path of this site, which begins with a slash.
+    pub(super) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+
     /// The page of a publication.
     pub fn page(&self, id: PublicationId) -> String {
         format!("{}/p/{id}", self.origin)

@@ -14,6 +14,7 @@
 //! | `content`, `body` | published files on their way out |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `links` | addresses, from `public_url` alone |
+//! | `feed` | what was published last, for programs that follow it |
 //! | `personal` | tracker addresses, on a private tracker with the passkey of whoever asks |
 //! | `error` | what goes wrong, and which answer it becomes |
 
@@ -27,6 +28,7 @@ mod content;
 mod credentials;
 mod direct;
 mod error;
+mod feed;
 mod guard;
 mod head;
 mod health;

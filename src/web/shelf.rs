@@ -83,7 +83,8 @@ impl Shelf {
         self.get(id).await?.ok_or_else(WebError::no_publication)
     }
 
-    async fn get(&self, id: PublicationId) -> Result<Option<Arc<Shelved>>, StoreError> {
+    /// A publication, if it is there.
+    pub(super) async fn get(&self, id: PublicationId) -> Result<Option<Arc<Shelved>>, StoreError> {
         if let Some(shelved) = self.shelved.get(&id).await {
             return Ok(Some(shelved));
         }

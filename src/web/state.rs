@@ -11,6 +11,7 @@ use super::auth::Auth;
 use super::content::Content;
 use super::links::Links;
 use super::shelf::Shelf;
+use super::torrent::TorrentLengths;
 use crate::catalog::Catalog;
 use crate::domain::account::WhoMayPublish;
 use crate::domain::networks::Network;
@@ -41,6 +42,8 @@ pub struct Options {
     pub longest_login_wait: u64,
     /// Bytes of publications to keep at hand for pages and downloads.
     pub cache_bytes: u64,
+    /// Publications in the feed, at most; 100 are the most that can be asked for.
+    pub feed_entries: u32,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             session_lifetime: 30 * 24 * 60 * 60,
             longest_login_wait: 300,
             cache_bytes: 32 * 1024 * 1024,
+            feed_entries: 50,
         }
     }
 }
@@ -104,6 +108,7 @@ pub struct WebState {
     pub(super) shelf: Shelf,
     pub(super) content: Content,
     pub(super) content_store: Arc<dyn ContentStore>,
+    pub(super) torrent_lengths: TorrentLengths,
 }
 
 impl WebState {
@@ -127,6 +132,7 @@ impl WebState {
             shelf,
             content,
             content_store: parts.content,
+            torrent_lengths: TorrentLengths::default(),
         }
     }
 }

@@ -45,6 +45,25 @@ pub(super) fn machine_time(unix: i64) -> String {
     at(unix).format(&Rfc3339).unwrap_or_default()
 }
 
+/// The first line of a text, cut at a word where it has more characters than `most`.
+pub(super) fn excerpt(text: &str, most: usize) -> String {
+    let mut lines = text.lines().map(str::trim);
+    let line = lines.find(|line| !line.is_empty());
+    cut(line.unwrap_or_default(), most)
+}
+
+/// A text, cut at a word where it has more characters than `most`.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let Some((end, _)) = text.char_indices().nth(most) else {
+        return text.to_owned();
+    };
+    let cut = text.get(..end).unwrap_or_default();
+    let cut = cut
+        .rsplit_once(char::is_whitespace)
+        .map_or(cut, |(words, _)| words);
+    format!("{cut} …")
+}
+
 /// A name as a page shows it: characters that turn the reading direction are spelled out, so that `gpj.exe` does not
 /// read as `exe.jpg`.
 pub(super) fn shown(name: &str) -> String {
@@ -104,6 +123,15 @@ mod tests {
     fn a_name_cannot_turn_itself_around() {
         assert_eq!(shown("photo\u{202e}gpj.exe"), "photo[U+202E]gpj.exe");
         assert_eq!(shown("שלום.txt"), "שלום.txt");
+    }
+
+    #[test]
+    fn an_excerpt_is_one_line_cut_at_a_word() {
+        assert_eq!(excerpt("\n  First line. \nSecond.", 180), "First line.");
+        let long = "ärger ".repeat(60);
+        let short = excerpt(&long, 180);
+        assert!(short.ends_with("ärger …") && short.chars().count() <= 182);
+        assert_eq!(excerpt("", 180), "");
     }
 
     #[test]

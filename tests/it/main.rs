@@ -22,6 +22,7 @@ mod download;
 mod download_command;
 mod edit_command;
 mod encryption;
+mod feed;
 mod limits;
 mod magnet_command;
 mod peer;

@@ -16,7 +16,7 @@ use crate::web::api::publications::{cursor_text, read_cursor};
 use crate::web::auth::{Auth, Viewer};
 use crate::web::error::{WebError, page as render};
 use crate::web::links::encode_segment;
-use crate::web::text::{counted, day, machine_time, shown, size};
+use crate::web::text::{counted, day, excerpt, machine_time, shown, size};
 
 /// Publications on a page.
 const PAGE: u32 = 20;
@@ -110,41 +110,12 @@ impl Card {
             href: format!("/p/{}", publication.id),
             title: shown(&publication.title),
             publisher: publication.publisher.clone(),
-            excerpt: excerpt(&publication.description),
+            excerpt: excerpt(&publication.description, EXCERPT),
             size: size(publication.total_length),
             files: counted(summary.file_count, "file", "files"),
             seeders: counted(seeders, "seeder", "seeders"),
             day: day(publication.published_at),
             machine_time: machine_time(publication.published_at),
         }
-    }
-}
-
-/// The first line of a description, cut at a word where it is long.
-fn excerpt(description: &str) -> String {
-    let line = description
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
-    let Some((end, _)) = line.char_indices().nth(EXCERPT) else {
-        return line.to_owned();
-    };
-    let cut = line.get(..end).unwrap_or_default();
-    let cut = cut.rsplit_once(' ').map_or(cut, |(words, _)| words);
-    format!("{cut} …")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_is_one_line_cut_at_a_word() {
-        assert_eq!(excerpt("\n  First line. \nSecond."), "First line.");
-        let long = "ärger ".repeat(60);
-        let excerpt = excerpt(&long);
-        assert!(excerpt.ends_with("ärger …") && excerpt.chars().count() <= EXCERPT + 2);
-        assert_eq!(super::excerpt(""), "");
     }
 }
