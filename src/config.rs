@@ -317,11 +317,18 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
             );
         }
     }
-    let most_entries = u64::from(MAX_PAGE);
-    let feed_entries = u64::from(config.web.feed_entries);
-    if !(1..=most_entries).contains(&feed_entries) {
-        let range = format!("write a number from 1 to {most_entries}");
-        return refuse("web.feed_entries", &feed_entries.to_string(), &range);
+    for (key, number, most) in [
+        ("web.feed_entries", config.web.feed_entries, MAX_PAGE),
+        (
+            "web.sitemap_addresses",
+            config.web.sitemap_addresses.get(),
+            web::MAX_SITEMAP_ADDRESSES.get(),
+        ),
+    ] {
+        if !(1..=most).contains(&number) {
+            let range = format!("write a number from 1 to {most}");
+            return refuse(key, &number.to_string(), &range);
+        }
     }
     let tracker = &config.tracker;
     for (key, seconds, usable) in [
@@ -510,12 +517,16 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_of_nothing_or_of_too_much_is_refused() {
-        for entries in ["0", "101"] {
-            let variable = ("SOWER_WEB__FEED_ENTRIES", entries);
-            let error = read("", &[variable]).unwrap_err().to_string();
+    fn numbers_out_of_bounds_are_refused() {
+        for (key, number) in [
+            ("web.feed_entries", "0"),
+            ("web.feed_entries", "101"),
+            ("web.sitemap_addresses", "50001"),
+        ] {
+            let name = format!("SOWER_{}", key.to_uppercase().replace('.', "__"));
+            let error = read("", &[(&name, number)]).unwrap_err().to_string();
             assert!(
-                error.contains("web.feed_entries") && error.contains("from 1 to 100"),
+                error.contains(key) && error.contains("from 1 to"),
                 "{error}"
             );
         }

@@ -821,6 +821,14 @@ mod tests {
             self.0.metainfo(id).await
         }
 
+        async fn oldest_first(
+            &self,
+            skip: u64,
+            limit: u32,
+        ) -> Result<Vec<(PublicationId, i64)>, StoreError> {
+            self.0.oldest_first(skip, limit).await
+        }
+
         async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
             self.0.page(query).await
         }

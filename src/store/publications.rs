@@ -94,6 +94,13 @@ pub trait PublicationStore: HistoryStore + VerificationStore {
     /// A page of the catalogue.
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError>;
 
+    /// Publications and when each was published, in seconds since 1970, oldest first: `limit` of them after the first `skip`.
+    async fn oldest_first(
+        &self,
+        skip: u64,
+        limit: u32,
+    ) -> Result<Vec<(PublicationId, i64)>, StoreError>;
+
     /// Every publication's id and info-hashes: what the resident index is made of at start.
     async fn index(&self) -> Result<Vec<IndexEntry>, StoreError>;
 

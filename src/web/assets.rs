@@ -68,8 +68,3 @@ pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, WebError
 pub(super) async fn favicon() -> Redirect {
     Redirect::temporary(&ICON.path)
 }
-
-/// Pages may be found; bytes are not for crawlers.
-pub(super) async fn robots() -> &'static str {
-    "User-agent: *\nDisallow: /files/\nDisallow: /web-seed/\nDisallow: /api/\nDisallow: /login\nDisallow: /setup\n"
-}

@@ -333,7 +333,8 @@ fn find_pad(torrent: &Torrent, path: &str) -> Option<u64> {
         .map(|file| file.length)
 }
 
-fn media_type(name: &str) -> Mime {
+/// The media type that a name speaks of.
+pub(super) fn media_type(name: &str) -> Mime {
     let guessed = mime_guess::from_path(name).first_or_octet_stream();
     if guessed == mime::TEXT_PLAIN {
         mime::TEXT_PLAIN_UTF_8

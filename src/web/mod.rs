@@ -15,6 +15,7 @@
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `links` | addresses, from `public_url` alone |
 //! | `feed` | what was published last, for programs that follow it |
+//! | `crawlers` | `robots.txt` and the sitemap, for search engines |
 //! | `personal` | tracker addresses, on a private tracker with the passkey of whoever asks |
 //! | `error` | what goes wrong, and which answer it becomes |
 
@@ -25,6 +26,7 @@ mod backoff;
 mod body;
 mod chart;
 mod content;
+mod crawlers;
 mod credentials;
 mod direct;
 mod error;
@@ -60,4 +62,4 @@ pub use links::{Links, PublicUrlError};
 pub use proxies::TrustedProxies;
 pub use router::router;
 pub use serve::{Site, Sockets};
-pub use state::{Options, Parts, WebState};
+pub use state::{MAX_SITEMAP_ADDRESSES, Options, Parts, WebState};

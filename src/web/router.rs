@@ -16,7 +16,7 @@ use super::error::WebError;
 use super::guard::{self, Names};
 use super::patience::{Limits, hold_to_pace};
 use super::state::WebState;
-use super::{api, assets, content, error, feed, health, metrics, pages};
+use super::{api, assets, content, crawlers, error, feed, health, metrics, pages};
 
 /// Bytes in a form without files, at most.
 const MAX_FORM: usize = 16 * 1024;
@@ -52,7 +52,8 @@ pub fn router(state: WebState) -> Router {
         .route("/stats", get(pages::stats::page))
         .route("/static/{name}", get(assets::asset))
         .route("/favicon.ico", get(assets::favicon))
-        .route("/robots.txt", get(assets::robots))
+        .route("/robots.txt", get(crawlers::robots))
+        .route("/sitemap.xml", get(crawlers::sitemap))
         .route(
             "/api/v1/publications",
             get(api::publications::list).post(api::publications::publish),

@@ -1,6 +1,7 @@
 //! What the web face stands on, handed in by the app, and what bounds it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -21,6 +22,9 @@ use crate::reader::Reader;
 use crate::store::content::ContentStore;
 use crate::store::passkeys::PasskeyStore;
 use crate::tracker::service::Tracker;
+
+/// Addresses that crawlers read in one sitemap (sitemaps.org, protocol 0.9).
+pub const MAX_SITEMAP_ADDRESSES: NonZeroU32 = NonZeroU32::new(50_000).expect("it is not zero");
 
 /// The bounds of the web face.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Publications in the feed, at most; 100 are the most that can be asked for.
     pub feed_entries: u32,
+    /// Addresses in one sitemap, at most; where there are more, an index names several. 50,000 are the most that crawlers read.
+    pub sitemap_addresses: NonZeroU32,
 }
 
 impl Default for Options {
@@ -58,6 +64,7 @@ impl Default for Options {
             longest_login_wait: 300,
             cache_bytes: 32 * 1024 * 1024,
             feed_entries: 50,
+            sitemap_addresses: MAX_SITEMAP_ADDRESSES,
         }
     }
 }

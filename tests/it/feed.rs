@@ -281,3 +281,121 @@ fn the_catalogue_says_where_its_feeds_are() {
         );
     }
 }
+
+const SITEMAP: &str = "{http://www.sitemaps.org/schemas/sitemap/0.9}";
+
+/// The addresses in a sitemap or in an index of sitemaps.
+fn addresses(xml: &[u8], entry: &str) -> Vec<String> {
+    let entries = Element::read(xml).all(&format!("{SITEMAP}{entry}"));
+    let address = |entry: &Element| entry.text(&format!("{SITEMAP}loc"));
+    entries.iter().map(address).collect()
+}
+
+#[test]
+fn crawlers_find_every_page_through_robots_txt() {
+    let server = Server::start_with(&[
+        ("SOWER_PUBLIC_URL", PUBLIC_URL),
+        ("SOWER_WEB__SITEMAP_ADDRESSES", "2"),
+    ]);
+    let token = server.token();
+    let mut pages = Vec::new();
+    for content in 1..=5 {
+        let publication = publish(&server, &token, &[], &[content]);
+        pages.push(publication["page_url"].as_str().unwrap().to_owned());
+        let robots = String::from_utf8(get(&format!("{}/robots.txt", server.url))).unwrap();
+        assert!(robots.contains("\nDisallow: /files/\n"), "{robots}");
+        let (_, sitemap) = robots.split_once("\nSitemap: ").unwrap();
+        let whole = get(&here(&server, sitemap.trim()));
+        let mut found = addresses(&whole, "url");
+        let parts = addresses(&whole, "sitemap");
+        assert_eq!(parts.len(), [0, 0, 2, 2, 3][usize::from(content) - 1]);
+        for part in parts {
+            let more = addresses(&get(&here(&server, &part)), "url");
+            assert!((1..=2).contains(&more.len()), "{more:?}");
+            found.extend(more);
+        }
+        found.sort();
+        pages.sort();
+        assert_eq!(found, pages);
+    }
+    for (part, status) in [("0", "404"), ("3", "200"), ("4", "404"), ("x", "400")] {
+        let answer = ask(&server, &format!("/sitemap.xml?part={part}"), &[]);
+        assert_eq!(answer.status, status, "part {part}");
+    }
+}
+
+/// What a publication's page says between these two words.
+fn between<'a>(page: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = page
+        .split_once(start)
+        .unwrap_or_else(|| panic!("no {start} in {page}"));
+    rest.split_once(end).unwrap().0
+}
+
+const DATASET: &str = "<script type=\"application/ld+json\">";
+
+#[test]
+fn search_engines_read_a_dataset_that_no_publisher_can_break_out_of() {
+    let server = Server::start_with(&[("SOWER_PUBLIC_URL", PUBLIC_URL)]);
+    let title = "</script><script>alert(1)</script>\"><meta x=\"";
+    let fields = [
+        ("title", title),
+        ("description", "Two\nlines"),
+        ("format", "hybrid"),
+    ];
+    let publication = publish(&server, &server.token(), &fields, b"content");
+    let address = publication["page_url"].as_str().unwrap();
+    let answer = ask(&server, address.strip_prefix(PUBLIC_URL).unwrap(), &[]);
+    // Data blocks are none of its business, and scripts must come from files.
+    let policy = answer.header("content-security-policy");
+    assert!(
+        policy.contains("script-src 'self';") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    let page = String::from_utf8(answer.body).unwrap();
+    assert_eq!(page.matches("<script").count(), 2, "{page}");
+    assert!(!page.contains("<meta x"), "{page}");
+    for (property, content) in [("og:url", address), ("og:description", "Two")] {
+        let meta = format!("<meta property=\"{property}\" content=\"{content}\">");
+        assert!(page.contains(&meta), "no {meta} in {page}");
+    }
+
+    let dataset: Value = serde_json::from_str(between(&page, DATASET, "</script>")).unwrap();
+    assert_eq!(
+        (&dataset["@type"], &dataset["name"]),
+        (&json!("Dataset"), &json!(title))
+    );
+    assert_eq!(dataset["url"], address);
+    assert_eq!(dataset["datePublished"], publication["published_at"]);
+    let (v1, v2) = (&publication["info_hash_v1"], &publication["info_hash_v2"]);
+    let identifiers = [
+        format!("urn:btih:{}", v1.as_str().unwrap()),
+        format!("urn:btmh:1220{}", v2.as_str().unwrap()),
+    ];
+    assert_eq!(dataset["identifier"], json!(identifiers));
+    let [torrent, file] = dataset["distribution"].as_array().unwrap().as_slice() else {
+        panic!("{dataset}");
+    };
+    assert_eq!(torrent["contentUrl"], publication["torrent_url"]);
+    assert_eq!(file["sha256"], publication["files"][0]["sha256"]);
+    let content = get(&here(&server, file["contentUrl"].as_str().unwrap()));
+    assert_eq!(content, b"content");
+}
+
+#[test]
+fn a_private_trackers_dataset_is_the_same_for_all_but_for_the_torrents_address() {
+    let server = Server::start_with(&[("SOWER_TRACKER__MODE", "private")]);
+    let token = server.token();
+    let publication = publish(&server, &token, &[], b"content");
+    let page = format!("/p/{}", publication["id"].as_str().unwrap());
+    let dataset = |headers: &[&str]| -> Value {
+        let page = String::from_utf8(ask(&server, &page, headers).body).unwrap();
+        serde_json::from_str(between(&page, DATASET, "</script>")).unwrap()
+    };
+    let anonymous = dataset(&[]);
+    assert_eq!(anonymous["distribution"].as_array().unwrap().len(), 1);
+    let mut ours = dataset(&[&format!("Authorization: Bearer {token}")]);
+    let torrent = ours["distribution"].as_array_mut().unwrap().remove(0);
+    assert_eq!(torrent["contentUrl"], publication["torrent_url"]);
+    assert_eq!(ours, anonymous);
+}

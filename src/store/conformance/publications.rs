@@ -60,6 +60,7 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     adds_counts_up(store).await;
     keeps_the_past_of_swarms(store).await;
     shows_pages_newest_first(store).await;
+    lists_the_oldest_first(store).await;
     finds_words_wherever_they_stand(store).await;
 }
 
@@ -270,6 +271,26 @@ async fn shows_pages_newest_first(store: &dyn PublicationStore) {
         let page = store.page(&query).await.unwrap();
         assert_eq!(page.publications.len(), expected);
     }
+}
+
+async fn lists_the_oldest_first(store: &dyn PublicationStore) {
+    let listed = async |skip, limit| {
+        let rows = store.oldest_first(skip, limit).await.unwrap();
+        let rows = rows.into_iter();
+        rows.map(|(id, at)| (id.to_string(), at))
+            .collect::<Vec<_>>()
+    };
+    let all = listed(0, 100).await;
+    let [first, second, .., last] = all.as_slice() else {
+        panic!("{all:?}");
+    };
+    assert_eq!(first, &("vvvvvvvvvv".to_owned(), 800));
+    assert_eq!(second, &("hhhhhhhhhh".to_owned(), 900));
+    assert_eq!(last, &("caaaaaaaaa".to_owned(), 3_000));
+    assert_eq!(all.len(), 6);
+    assert_eq!(listed(1, 1).await, all[1..2]);
+    assert_eq!(listed(5, 9).await, all[5..]);
+    assert_eq!(listed(u64::MAX, 9).await, []);
 }
 
 async fn finds_words_wherever_they_stand(store: &dyn PublicationStore) {

@@ -159,6 +159,23 @@ impl PublicationStore for SqliteStore {
         })
     }
 
+    async fn oldest_first(
+        &self,
+        skip: u64,
+        limit: u32,
+    ) -> Result<Vec<(PublicationId, i64)>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT id, published_at FROM publication ORDER BY published_at, id LIMIT $1 OFFSET $2",
+        )
+        .bind(i64::from(limit))
+        .bind(to_integer(skip))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter()
+            .map(|(id, published_at)| Ok((to_id(&id)?, published_at)))
+            .collect()
+    }
+
     async fn index(&self) -> Result<Vec<IndexEntry>, StoreError> {
         let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>, i64)> =
             sqlx::query_as("SELECT id, info_hash_v1, info_hash_v2, total_length FROM publication")

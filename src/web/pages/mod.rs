@@ -1,5 +1,6 @@
 //! What people see: one file a page, its template's struct inside.
 
+mod about;
 pub(super) mod account;
 pub(super) mod browse;
 pub(super) mod publication;

@@ -8,6 +8,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
 use super::Frame;
+use super::about::About;
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::history::SwarmSize;
@@ -37,6 +38,7 @@ const LISTED_FILES: usize = 1000;
 #[template(path = "publication.html")]
 struct PublicationPage {
     frame: Frame,
+    about: About,
     title: String,
     description: String,
     publisher: String,
@@ -164,6 +166,7 @@ async fn page(
     let files: Vec<FileRow> = rows.collect();
     let page = PublicationPage {
         frame,
+        about: About::new(&state.links, publication, torrent.is_some())?,
         title: shown(&publication.title),
         description: shown(&publication.description),
         publisher: publication.publisher.clone(),
