@@ -70,7 +70,12 @@ impl Mint {
         let Some(shelved) = self.shelf.get(id).await? else {
             return Ok(None);
         };
-        let torrent = self.torrent_file(&shelved.publication, trackers).await?;
+        let torrent = match self.torrent_file(&shelved.publication, trackers).await {
+            Ok(torrent) => torrent,
+            // The shelf holds it still, but it has just gone away: no reason to refuse the others.
+            Err(WebError::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let length = torrent.len() as u64;
         self.lengths.0.insert(id, length).await;
         Ok(Some(length))

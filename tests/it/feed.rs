@@ -258,6 +258,26 @@ fn a_private_trackers_feed_encloses_no_torrent_and_knows_no_passkey() {
 }
 
 #[test]
+fn a_publication_whose_torrent_is_gone_takes_no_other_out_of_the_feed() {
+    let mut server = Server::start();
+    let token = server.token();
+    let gone = publish(&server, &token, &[], b"one");
+    publish(&server, &token, &[], b"two");
+    server.kill();
+    let script = "import sqlite3, sys; db = sqlite3.connect('data/sower.db'); db.execute('DELETE FROM metainfo WHERE publication = ?', sys.argv[1:]); db.commit()";
+    let deleted = Command::new("python3")
+        .args(["-c", script, gone["id"].as_str().unwrap()])
+        .current_dir(server.folder())
+        .status();
+    assert!(deleted.unwrap().success());
+    let server = server.start_again();
+    let rss = get(&format!("{}/feed.xml", server.url));
+    let items = Element::read(&rss).one("channel").all("item");
+    let enclosures = items.iter().map(|item| item.all("enclosure").len());
+    assert_eq!((items.len(), enclosures.sum::<usize>()), (2, 1));
+}
+
+#[test]
 fn the_catalogue_says_where_its_feeds_are() {
     let server = Server::start();
     let page = String::from_utf8(get(&server.url)).unwrap();
