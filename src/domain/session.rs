@@ -178,7 +178,7 @@ impl Session {
             }
             Message::HaveNone
         } else {
-            Message::Bitfield(Bytes::copy_from_slice(self.our_pieces.as_bytes()))
+            Message::Bitfield(self.our_pieces.to_bytes().into())
         };
         self.send(message);
     }
@@ -340,6 +340,13 @@ impl Session {
     /// The next thing that the driver must send or make known.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Gives back memory that is not needed while nothing is under way.
+    pub fn release(&mut self) {
+        self.outputs.shrink_to_fit();
+        self.requests.shrink_to_fit();
+        self.outstanding.shrink_to_fit();
     }
 
     /// The next block that the peer is owed, to be read and sent in a `piece` message. Ask only when the socket can take it.

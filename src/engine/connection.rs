@@ -252,6 +252,7 @@ impl<P: Party> Connection<'_, P> {
                 deadline = deadline.min(write_progress + write_timeout);
             } else if !wants_to_write {
                 outbox.release();
+                self.session.release();
                 if self.received.is_empty() {
                     self.received = BytesMut::new();
                 }

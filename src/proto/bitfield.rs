@@ -2,9 +2,10 @@
 
 use super::geometry::{Geometry, PieceIndex};
 
-/// One bit a piece, the first piece in the highest bit of the first byte. Sized by a [`Geometry`]; spare bits are zero.
+/// One bit a piece. Sized by a [`Geometry`]; where all bits are alike, as with seeds and beginners, it takes no memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bitfield {
+    /// The first piece in the highest bit of the first byte, spare bits zero; empty where no piece is there, or every one.
     bytes: Vec<u8>,
     set: u32,
     pieces: u32,
@@ -28,21 +29,21 @@ pub enum BitfieldError {
 
 impl Bitfield {
     /// No piece at all.
-    pub fn empty(geometry: &Geometry) -> Self {
+    pub const fn empty(geometry: &Geometry) -> Self {
         Self {
-            bytes: vec![0; Self::byte_length(geometry)],
+            bytes: Vec::new(),
             set: 0,
             pieces: geometry.piece_count(),
         }
     }
 
     /// Every piece.
-    pub fn full(geometry: &Geometry) -> Self {
-        let mut all = Self::empty(geometry);
-        for piece in geometry.pieces() {
-            all.insert(piece);
+    pub const fn full(geometry: &Geometry) -> Self {
+        Self {
+            bytes: Vec::new(),
+            set: geometry.piece_count(),
+            pieces: geometry.piece_count(),
         }
-        all
     }
 
     /// Reads the payload of a `bitfield` message.
@@ -51,78 +52,99 @@ impl Bitfield {
     /// [`BitfieldError`] where the length does not fit the geometry or a spare bit is set: BEP 3 wants such a
     /// connection closed.
     pub fn from_bytes(bytes: &[u8], geometry: &Geometry) -> Result<Self, BitfieldError> {
-        let expected = Self::byte_length(geometry);
+        let pieces = geometry.piece_count();
+        let expected = byte_length(pieces);
         if bytes.len() != expected {
             return Err(BitfieldError::WrongLength {
                 expected,
                 actual: bytes.len(),
             });
         }
-        let spare = geometry.piece_count().wrapping_neg() % 8;
-        let spare_mask = (1_u8 << spare).wrapping_sub(1);
-        if bytes.last().is_some_and(|last| last & spare_mask != 0) {
+        if bytes
+            .last()
+            .is_some_and(|last| last & !last_byte(pieces) != 0)
+        {
             return Err(BitfieldError::SpareBitsSet);
         }
         let set = bytes
             .iter()
             .map(|byte| byte.count_ones())
             .fold(0, u32::saturating_add);
+        let is_mixed = set > 0 && set < pieces;
         Ok(Self {
-            bytes: bytes.to_vec(),
+            bytes: if is_mixed { bytes.to_vec() } else { Vec::new() },
             set,
-            pieces: geometry.piece_count(),
+            pieces,
         })
     }
 
     /// The payload of a `bitfield` message.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn to_bytes(&self) -> Vec<u8> {
+        if !self.bytes.is_empty() {
+            return self.bytes.clone();
+        }
+        let all = if self.set == 0 { 0 } else { u8::MAX };
+        let mut bytes = vec![all; byte_length(self.pieces)];
+        if let Some(last) = bytes.last_mut() {
+            *last &= last_byte(self.pieces);
+        }
+        bytes
     }
 
     /// Whether the bit of `piece` is set.
     pub fn contains(&self, piece: PieceIndex) -> bool {
-        let (byte, mask) = Self::position(piece);
+        if self.bytes.is_empty() {
+            return self.set > 0 && piece.get() < self.pieces;
+        }
+        let (byte, mask) = position(piece);
         self.bytes.get(byte).is_some_and(|byte| byte & mask != 0)
     }
 
     /// Sets the bit of `piece`; true if it was not set before.
     pub fn insert(&mut self, piece: PieceIndex) -> bool {
-        let (byte, mask) = Self::position(piece);
-        let Some(byte) = self.bytes.get_mut(byte) else {
-            return false;
-        };
-        let is_new = *byte & mask == 0;
-        *byte |= mask;
-        self.set = self.set.saturating_add(u32::from(is_new));
-        is_new
+        self.turn(piece, true)
     }
 
     /// Clears the bit of `piece`; true if it was set before.
     pub fn remove(&mut self, piece: PieceIndex) -> bool {
-        let (byte, mask) = Self::position(piece);
-        let Some(byte) = self.bytes.get_mut(byte) else {
+        self.turn(piece, false)
+    }
+
+    /// Gives the bit of `piece` a value; says whether it had the other.
+    fn turn(&mut self, piece: PieceIndex, is_set: bool) -> bool {
+        if piece.get() >= self.pieces || self.contains(piece) == is_set {
             return false;
-        };
-        let was_set = *byte & mask != 0;
-        *byte &= !mask;
-        self.set = self.set.saturating_sub(u32::from(was_set));
-        was_set
+        }
+        if self.bytes.is_empty() {
+            self.bytes = self.to_bytes();
+        }
+        let (byte, mask) = position(piece);
+        if let Some(byte) = self.bytes.get_mut(byte) {
+            *byte ^= mask;
+        }
+        self.set = if is_set { self.set + 1 } else { self.set - 1 };
+        if self.set == 0 || self.is_full() {
+            self.bytes = Vec::new();
+        }
+        true
     }
 
     /// Whether some piece is in both.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.bytes
-            .iter()
-            .zip(&other.bytes)
-            .any(|(ours, theirs)| ours & theirs != 0)
+        if self.bytes.is_empty() || other.bytes.is_empty() {
+            return self.set > 0 && other.set > 0;
+        }
+        let mut both = self.bytes.iter().zip(&other.bytes);
+        both.any(|(ours, theirs)| ours & theirs != 0)
     }
 
     /// Whether some piece is in here that is not in `other`.
     pub fn exceeds(&self, other: &Self) -> bool {
-        self.bytes
-            .iter()
-            .zip(&other.bytes)
-            .any(|(ours, theirs)| ours & !theirs != 0)
+        if self.bytes.is_empty() || other.bytes.is_empty() {
+            return self.set > 0 && !other.is_full();
+        }
+        let mut both = self.bytes.iter().zip(&other.bytes);
+        both.any(|(ours, theirs)| ours & !theirs != 0)
     }
 
     /// How many pieces there are.
@@ -134,15 +156,20 @@ impl Bitfield {
     pub const fn is_full(&self) -> bool {
         self.set == self.pieces
     }
+}
 
-    fn position(piece: PieceIndex) -> (usize, u8) {
-        (piece.as_usize() >> 3, 0x80 >> (piece.get() & 7))
-    }
+fn position(piece: PieceIndex) -> (usize, u8) {
+    (piece.as_usize() >> 3, 0x80 >> (piece.get() & 7))
+}
 
-    fn byte_length(geometry: &Geometry) -> usize {
-        // At most 2²⁹ bytes: fits usize on every platform that has sockets.
-        geometry.piece_count().div_ceil(8) as usize
-    }
+fn byte_length(pieces: u32) -> usize {
+    // At most 2²⁹ bytes: fits usize on every platform that has sockets.
+    pieces.div_ceil(8) as usize
+}
+
+/// The last byte of a full field: without the spare bits.
+const fn last_byte(pieces: u32) -> u8 {
+    u8::MAX << (pieces.wrapping_neg() % 8)
 }
 
 #[cfg(test)]
@@ -164,7 +191,7 @@ mod tests {
         assert!(field.insert(g.piece(0).unwrap()));
         assert!(!field.insert(g.piece(0).unwrap()));
         field.insert(g.piece(8).unwrap());
-        assert_eq!(field.as_bytes(), [0x80, 0x80]);
+        assert_eq!(field.to_bytes(), [0x80, 0x80]);
         assert_eq!(field.count(), 2);
     }
 
@@ -210,11 +237,29 @@ mod tests {
 
     proptest! {
         #[test]
+        fn is_what_a_set_of_pieces_is(
+            count in 1_u32..40, turns in proptest::collection::vec((0_u32..40, any::<bool>()), 0..200),
+        ) {
+            let g = pieces(count);
+            let (mut field, mut set) = (Bitfield::empty(&g), std::collections::BTreeSet::new());
+            for (piece, is_set) in turns {
+                let Some(piece) = g.piece(piece) else { continue };
+                let is_news = if is_set { set.insert(piece) } else { set.remove(&piece) };
+                prop_assert_eq!(if is_set { field.insert(piece) } else { field.remove(piece) }, is_news);
+                prop_assert_eq!(field.count() as usize, set.len());
+                prop_assert!(g.pieces().all(|piece| field.contains(piece) == set.contains(&piece)));
+                prop_assert_eq!(Bitfield::from_bytes(&field.to_bytes(), &g), Ok(field.clone()));
+                prop_assert_eq!(field.overlaps(&Bitfield::full(&g)), !set.is_empty());
+                prop_assert_eq!(Bitfield::full(&g).exceeds(&field), set.len() < count as usize);
+            }
+        }
+
+        #[test]
         fn full_round_trips(count in 0_u32..300) {
             let g = pieces(count);
             let full = Bitfield::full(&g);
             prop_assert!(full.is_full());
-            prop_assert_eq!(Bitfield::from_bytes(full.as_bytes(), &g), Ok(full));
+            prop_assert_eq!(Bitfield::from_bytes(&full.to_bytes(), &g), Ok(full));
         }
     }
 }

@@ -3,8 +3,10 @@
 //! It is asked like a socket that does not block. A plain TCP connection costs two comparisons for each call; an encrypted one decrypts what it reads where it lies, and
 //! encrypts what it writes into a buffer of its own.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use librqbit_utp::UtpStream;
@@ -103,7 +105,7 @@ impl Stream {
     /// Waits until it may be read or written, as `interest` says; says whether it may be read. Cancel-safe.
     pub(crate) async fn ready(&mut self, interest: Interest) -> io::Result<bool> {
         match &mut self.carrier {
-            Carrier::Tcp(tcp) => Ok(tcp.ready(interest).await?.is_readable()),
+            Carrier::Tcp(tcp) => poll_fn(|cx| poll_ready(tcp, interest, cx)).await,
             Carrier::Utp(utp) => utp.ready(interest).await,
         }
     }
@@ -164,6 +166,17 @@ impl Stream {
             Carrier::Tcp(_) => Ok(()),
             Carrier::Utp(utp) => utp.flush().await,
         }
+    }
+}
+
+/// As [`TcpStream::ready`], which needs a hundred bytes more while it waits.
+fn poll_ready(tcp: &TcpStream, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    let is_readable = interest.is_readable() && tcp.poll_read_ready(cx)?.is_ready();
+    let is_writable = interest.is_writable() && tcp.poll_write_ready(cx)?.is_ready();
+    if is_readable || is_writable {
+        Poll::Ready(Ok(is_readable))
+    } else {
+        Poll::Pending
     }
 }
 
