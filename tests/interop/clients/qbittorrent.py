@@ -42,4 +42,8 @@ class QBittorrent(Client):
             self.is_added = self.control(*form, API + "torrents/add") == "Ok."
             return False
         torrents = json.loads(self.control(API + "torrents/info") or "[]")
+        if any(torrent["state"] == "error" for torrent in torrents):
+            # It adds a torrent again when a magnet link's metadata is there; what of a hybrid came before that, libtorrent 2.0
+            # takes for two halves that differ (its issue 6394). Resuming helps, as a user would find out.
+            self.control("--form-string", "hashes=all", API + "torrents/resume")
         return any(torrent["state"] in COMPLETE and torrent["progress"] == 1 for torrent in torrents)
