@@ -241,7 +241,8 @@ mod tests {
     fn nobody_pays_for_the_crowd() {
         let rate = NetworkRate::new(1, 1).unwrap();
         let network = |n: u32| IpAddr::V4((0x0a00_0000 + n).into());
-        assert!((0..2_000).all(|n| rate.admit(network(n), seconds(0)).is_ok() || n > 500));
+        // As long as so few places are taken, two strangers share both of theirs once in 25,000 runs.
+        assert!((0..2_000).all(|n| rate.admit(network(n), seconds(0)).is_ok() || n > 50));
         let strangers = (100_000..101_000).filter(|n| rate.admit(network(*n), seconds(0)).is_err());
         // (4,000 places of 65,536)², so four in a thousand.
         assert!(strangers.count() < 40);
