@@ -122,7 +122,7 @@ impl Bitfield {
         if let Some(byte) = self.bytes.get_mut(byte) {
             *byte ^= mask;
         }
-        self.set = if is_set { self.set + 1 } else { self.set - 1 };
+        self.set = self.set.saturating_add_signed(if is_set { 1 } else { -1 });
         if self.set == 0 || self.is_full() {
             self.bytes = Vec::new();
         }
