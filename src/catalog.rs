@@ -11,7 +11,7 @@ use moka::future::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::history::{Day, Hour, SwarmSize};
-use crate::domain::publication::{Publication, PublicationId};
+use crate::domain::publication::{Publication, PublicationId, Words};
 use crate::domain::tally::{Counts, Tally};
 use crate::domain::torrent::{Conditions, Stamps, Torrent};
 use crate::proto::id::InfoHash;
@@ -67,6 +67,8 @@ pub struct Catalog {
     in_use: Arc<Mutex<InUse>>,
     /// One for each publication that gave anything; entered on first use, never held over an await.
     tallies: Arc<RwLock<HashMap<PublicationId, Arc<Tally>>>>,
+    /// How often each publication was changed since the start; a line for those that were. Never held over an await.
+    editions: Arc<RwLock<HashMap<PublicationId, u64>>>,
     options: Options,
 }
 
@@ -106,6 +108,7 @@ impl Catalog {
             torrents,
             in_use: Arc::default(),
             tallies: Arc::new(RwLock::new(tallies)),
+            editions: Arc::default(),
             options: options.clone(),
         })
     }
@@ -185,6 +188,37 @@ impl Catalog {
             total_length: publication.total_length,
         });
         Ok(())
+    }
+
+    /// Gives a publication the words `to`, if it has the words `from`; says whether it had. To be run to its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn reword(
+        &self,
+        id: PublicationId,
+        from: &Words,
+        to: &Words,
+    ) -> Result<bool, StoreError> {
+        let reworded = self.store.reword(id, from, to).await;
+        // After a failure too: a commit may fail too late.
+        self.count_edition(id);
+        reworded
+    }
+
+    /// How often a publication was changed since the start. What was read of it under another number may be outdated.
+    pub fn edition(&self, id: PublicationId) -> u64 {
+        let editions = self.editions.read().unwrap_or_else(PoisonError::into_inner);
+        editions.get(&id).copied().unwrap_or_default()
+    }
+
+    fn count_edition(&self, id: PublicationId) {
+        let mut editions = self
+            .editions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let edition = editions.entry(id).or_default();
+        *edition = edition.wrapping_add(1);
     }
 
     /// The running totals of a publication.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use data_encoding::BASE32_NOPAD;
 use rand::Rng;
 
+use super::account::{Account, Role};
 use crate::proto::id::InfoHashes;
 use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
@@ -60,6 +61,15 @@ impl fmt::Display for PublicationId {
     }
 }
 
+/// What people are told of a publication: the one part of it that may change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// What people call it; empty for the torrent's name, until it is published.
+    pub title: String,
+    /// What the publisher says of it; may be empty.
+    pub description: String,
+}
+
 /// A published set of files. Its content never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
@@ -96,6 +106,20 @@ impl Publication {
     pub fn is_single_file(&self) -> bool {
         matches!(self.files.as_slice(), [only] if only.path.as_str() == self.name)
     }
+
+    /// What people are told of it.
+    pub fn words(&self) -> Words {
+        Words {
+            title: self.title.clone(),
+            description: self.description.clone(),
+        }
+    }
+
+    /// Whether an account may change what is said of it: that which published it, and every administrator. What was published
+    /// without an account is the administrators' alone.
+    pub fn may_be_edited_by(&self, account: &Account) -> bool {
+        account.role == Role::Admin || account.name == self.publisher
+    }
 }
 
 /// One file of a publication.
@@ -122,6 +146,48 @@ mod tests {
     fn ids_read_what_they_display() {
         let id = PublicationId::generate(&mut StdRng::seed_from_u64(7));
         assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn a_publication_is_its_publishers_and_the_administrators() {
+        let account = |name: &str, role| Account {
+            id: 1,
+            name: name.to_owned(),
+            role,
+            is_disabled: false,
+            created_at: 0,
+        };
+        let (bob, eve, ada) = (
+            account("bob", Role::Publisher),
+            account("eve", Role::Publisher),
+            account("ada", Role::Admin),
+        );
+        let mut publication = example();
+        publication.publisher = "bob".to_owned();
+        assert!(publication.may_be_edited_by(&bob));
+        assert!(publication.may_be_edited_by(&ada));
+        assert!(!publication.may_be_edited_by(&eve));
+        publication.publisher = String::new();
+        assert!(publication.may_be_edited_by(&ada));
+        assert!(!publication.may_be_edited_by(&bob));
+    }
+
+    fn example() -> Publication {
+        Publication {
+            id: "abcdefghij".parse().unwrap(),
+            title: "a".to_owned(),
+            description: String::new(),
+            format: Format::V1,
+            private: false,
+            name: "a".to_owned(),
+            info_hashes: InfoHashes::V1([1; 20].into()),
+            piece_length: 16_384,
+            total_length: 0,
+            files: Vec::new(),
+            publisher: String::new(),
+            created_at: 0,
+            published_at: 0,
+        }
     }
 
     #[test]

@@ -9,11 +9,13 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::Options;
+use super::edit::Editor;
 use super::hashing::{Hashed, Part, Plan, receive};
 use super::naming::{Names, name_torrent};
+use super::words::{WordsError, name_if_untitled};
 use crate::ambient;
 use crate::catalog::Catalog;
-use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
 use crate::proto::id::InfoHashes;
 use crate::proto::metainfo::build::{BuildError, BuiltInfo, InfoOptions};
 use crate::proto::metainfo::hash::HashedContent;
@@ -56,10 +58,8 @@ pub struct Expected {
 /// What is said of a publication besides its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
-    /// What people call it; empty for the torrent's name.
-    pub title: String,
-    /// What the publisher says of it; may be empty.
-    pub description: String,
+    /// What people are told of it.
+    pub words: Words,
     /// The torrent's format.
     pub format: Format,
     /// Whether peers may only come from our tracker (BEP 27).
@@ -98,18 +98,9 @@ pub enum IngestError {
         /// `publish.max_files`.
         limit: usize,
     },
-    /// The title is too long.
-    #[error("the title is longer than {limit} characters; shorten it")]
-    LongTitle {
-        /// `publish.max_title_length`.
-        limit: usize,
-    },
-    /// The description is too long.
-    #[error("the description is longer than {limit} bytes; shorten it")]
-    LongDescription {
-        /// `publish.max_description_bytes`.
-        limit: usize,
-    },
+    /// What is said of the upload is too long.
+    #[error(transparent)]
+    Words(#[from] WordsError),
     /// As many uploads as may be are under way.
     #[error("too many uploads are under way; try again in a moment")]
     TooManyUploads,
@@ -155,6 +146,15 @@ impl Ingest {
     /// What may be published, and by whom.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// What changes publications that are there; its work counts as the ingest's at the end.
+    pub fn editor(&self) -> Editor {
+        Editor::new(
+            self.catalog.clone(),
+            Arc::clone(&self.options),
+            self.tasks.clone(),
+        )
     }
 
     /// Begins an upload at `now`, in seconds since 1970.
@@ -263,8 +263,12 @@ impl Upload {
     ///
     /// # Errors
     /// [`IngestError`]; then nothing is left of the upload.
-    pub async fn finish(mut self, details: Details, now: i64) -> Result<Publication, IngestError> {
-        let mut details = self.ingest.options.tidy(details)?;
+    pub async fn finish(
+        mut self,
+        mut details: Details,
+        now: i64,
+    ) -> Result<Publication, IngestError> {
+        details.words = self.ingest.options.tidy(&details.words)?;
         details.private |= self.ingest.is_private_only;
         if self.paths.is_empty() {
             return Err(IngestError::NoFiles);
@@ -273,7 +277,7 @@ impl Upload {
             return Err(IngestError::NoBytes);
         }
         let paths = std::mem::take(&mut self.paths);
-        let names = name_torrent(paths, &details.title).map_err(IngestError::Name)?;
+        let names = name_torrent(paths, &details.words.title).map_err(IngestError::Name)?;
         self.send(Part::End(details.format)).await?;
         let hashed = self.hear().await?;
         let draft = Draft {
@@ -380,14 +384,11 @@ impl Draft {
             source: None,
         })?;
         let files = published_files(&info, &order, &sha256);
-        let title = match self.details.title {
-            title if title.is_empty() => info.name.clone(),
-            title => title,
-        };
+        let words = name_if_untitled(self.details.words, &info.name);
         let publication = Publication {
             id: self.id,
-            title,
-            description: self.details.description,
+            title: words.title,
+            description: words.description,
             format: self.details.format,
             private: self.details.private,
             name: info.name.clone(),
@@ -424,31 +425,6 @@ fn published_files(
             })
         })
         .collect()
-}
-
-impl Options {
-    /// Brings what a person typed into one form, and holds it against the limits.
-    fn tidy(&self, details: Details) -> Result<Details, IngestError> {
-        let words = details.title.split(|c: char| c.is_control() || c == ' ');
-        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-        let title = words.join(" ");
-        if title.chars().count() > self.max_title_length {
-            let limit = self.max_title_length;
-            return Err(IngestError::LongTitle { limit });
-        }
-        // Forms send line ends as CRLF (RFC 7578).
-        let description = details.description.replace("\r\n", "\n");
-        let description = description.trim().to_owned();
-        if description.len() > self.max_description_bytes {
-            let limit = self.max_description_bytes;
-            return Err(IngestError::LongDescription { limit });
-        }
-        Ok(Details {
-            title,
-            description,
-            ..details
-        })
-    }
 }
 
 #[cfg(test)]
@@ -553,9 +529,16 @@ mod tests {
 
     fn details(title: &str) -> Details {
         Details {
-            title: title.to_owned(),
+            words: words(title, ""),
             publisher: "ada".to_owned(),
             ..Details::default()
+        }
+    }
+
+    fn words(title: &str, description: &str) -> Words {
+        Words {
+            title: title.to_owned(),
+            description: description.to_owned(),
         }
     }
 
@@ -642,7 +625,7 @@ mod tests {
             ..Options::default()
         };
         let long_description = Details {
-            description: "123456789".to_owned(),
+            words: words("", "123456789"),
             ..details("")
         };
         let long_name = "x".repeat(256);
@@ -827,6 +810,15 @@ mod tests {
             limit: u32,
         ) -> Result<Vec<(PublicationId, i64)>, StoreError> {
             self.0.oldest_first(skip, limit).await
+        }
+
+        async fn reword(
+            &self,
+            id: PublicationId,
+            from: &Words,
+            to: &Words,
+        ) -> Result<bool, StoreError> {
+            self.0.reword(id, from, to).await
         }
 
         async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {

@@ -2,17 +2,22 @@
 //!
 //! An upload is staged and hashed while it comes in. Finished, it is sealed (synced and renamed into place), then its
 //! publication is kept in one transaction, and from then on tracker, engine and web seed answer for it. A crash at any
-//! point leaves the whole publication or nothing that anybody sees; what lies about is swept up at the next start.
+//! point leaves the whole publication or nothing that anybody sees; what lies about is swept up at the next start. What is said
+//! of a publication may be edited; its content never changes.
 
+mod edit;
 mod hashing;
 mod ingest;
 mod naming;
 mod sweep;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::edit::{EditError, Editor};
 pub use self::ingest::{Details, Expected, Ingest, IngestError, Upload};
 pub use self::sweep::{Swept, sweep};
+pub use self::words::WordsError;
 use crate::domain::account::WhoMayPublish;
 
 /// Who may publish, and how much.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::StoreError;
 use crate::domain::history::{Day, History, Hour, SwarmSize};
-use crate::domain::publication::{Publication, PublicationId};
+use crate::domain::publication::{Publication, PublicationId, Words};
 use crate::domain::tally::Counts;
 use crate::proto::id::InfoHashes;
 
@@ -90,6 +90,10 @@ pub trait PublicationStore: HistoryStore + VerificationStore {
 
     /// The torrent of a publication, if there is one.
     async fn metainfo(&self, id: PublicationId) -> Result<Option<StoredMetainfo>, StoreError>;
+
+    /// Gives a publication the words `to`, if it has the words `from`; says whether it had.
+    async fn reword(&self, id: PublicationId, from: &Words, to: &Words)
+    -> Result<bool, StoreError>;
 
     /// A page of the catalogue.
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError>;

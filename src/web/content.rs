@@ -273,7 +273,10 @@ fn evaluate(
     length: u64,
 ) -> Result<Outcome, WebError> {
     if asked.contains_key(IF_MATCH) && !matches(asked, &IF_MATCH, |tag| tag == etag) {
-        return Err(WebError::PreconditionFailed);
+        return Err(WebError::PreconditionFailed(
+            "The file is another one than you asked for. Ask again without a precondition."
+                .to_owned(),
+        ));
     }
     if is_at_hand(asked, etag) {
         return Ok(Outcome::NotModified);
@@ -307,7 +310,7 @@ pub(super) fn is_at_hand(asked: &HeaderMap, etag: &str) -> bool {
 }
 
 /// Whether a list of entity tags holds one that fits, or is `*`.
-fn matches(asked: &HeaderMap, name: &HeaderName, fits: impl Fn(&str) -> bool) -> bool {
+pub(super) fn matches(asked: &HeaderMap, name: &HeaderName, fits: impl Fn(&str) -> bool) -> bool {
     asked
         .get_all(name)
         .iter()

@@ -42,8 +42,11 @@ pub(super) enum WebError {
     #[error("{0}")]
     Conflict(String),
     /// A precondition of the request does not hold (RFC 9110, section 13.1).
-    #[error("the file is another one than you asked for; ask again without a precondition")]
-    PreconditionFailed,
+    #[error("{0}")]
+    PreconditionFailed(String),
+    /// The request must say which version it is about (RFC 6585, section 3).
+    #[error("{0}")]
+    PreconditionRequired(String),
     /// The body, or a part of it, is over a limit.
     #[error("{0}")]
     TooLarge(String),
@@ -96,7 +99,8 @@ impl WebError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionRequired(_) => StatusCode::PRECONDITION_REQUIRED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
@@ -224,6 +228,18 @@ pub(super) fn page(template: &impl Template) -> Result<Html<String>, WebError> {
     Ok(Html(template.render()?))
 }
 
+/// A form that comes again, under the status and headers of a refusal.
+pub(super) fn with_refusal(refusal: WebError, form: &impl Template) -> Result<Response, WebError> {
+    let (parts, _) = refusal.into_response().into_parts();
+    let mut response = page(form)?.into_response();
+    *response.status_mut() = parts.status;
+    if let Some(after) = parts.headers.get(RETRY_AFTER) {
+        response.headers_mut().insert(RETRY_AFTER, after.clone());
+    }
+    debug_assert_ne!(response.status(), StatusCode::OK);
+    Ok(response)
+}
+
 /// A refusal in words, carried in the extensions of its answer until it is rendered.
 #[derive(Clone, Debug)]
 struct Problem {
@@ -330,6 +346,7 @@ const fn title(status: StatusCode) -> &'static str {
         StatusCode::REQUEST_TIMEOUT => "Too slow",
         StatusCode::CONFLICT => "There already",
         StatusCode::PRECONDITION_FAILED => "Changed meanwhile",
+        StatusCode::PRECONDITION_REQUIRED => "Version missing",
         StatusCode::PAYLOAD_TOO_LARGE => "Too large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "Unknown type",
         StatusCode::MISDIRECTED_REQUEST => "Another server",

@@ -13,6 +13,7 @@
 //! | `upload`, `incoming`, `patience` | multipart bodies on their way in |
 //! | `content`, `body` | published files on their way out |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
+//! | `edits` | who may change a publication, and which version of it they saw |
 //! | `links` | addresses, from `public_url` alone |
 //! | `feed` | what was published last, for programs that follow it |
 //! | `crawlers` | `robots.txt` and the sitemap, for search engines |
@@ -29,6 +30,7 @@ mod content;
 mod crawlers;
 mod credentials;
 mod direct;
+mod edits;
 mod error;
 mod feed;
 mod guard;

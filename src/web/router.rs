@@ -16,7 +16,7 @@ use super::error::WebError;
 use super::guard::{self, Names};
 use super::patience::{Limits, hold_to_pace};
 use super::state::WebState;
-use super::{api, assets, content, crawlers, error, feed, health, metrics, pages};
+use super::{api, assets, content, crawlers, edits, error, feed, health, metrics, pages};
 
 /// Bytes in a form without files, at most.
 const MAX_FORM: usize = 16 * 1024;
@@ -36,6 +36,19 @@ pub fn router(state: WebState) -> Router {
         .route("/account", get(pages::account::account_page))
         .route("/account/passkey", post(pages::account::replace_passkey))
         .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(map_request_with_state(form_limits(&state), hold_to_pace));
+
+    let max_edit = edits::max_body(state.ingest.options());
+    let edits = Router::new()
+        .route(
+            "/p/{name}/edit",
+            get(pages::edit::page).post(pages::edit::save),
+        )
+        .route(
+            "/api/v1/publications/{id}",
+            get(api::publications::one).patch(api::edit::patch),
+        )
+        .layer(DefaultBodyLimit::max(max_edit))
         .layer(map_request_with_state(form_limits(&state), hold_to_pace));
 
     let mut site = Router::new()
@@ -58,8 +71,8 @@ pub fn router(state: WebState) -> Router {
             "/api/v1/publications",
             get(api::publications::list).post(api::publications::publish),
         )
-        .route("/api/v1/publications/{id}", get(api::publications::one))
         .merge(forms)
+        .merge(edits)
         .fallback(nothing_here)
         .layer(guard::csrf_layer(&state.links))
         .layer(from_fn_with_state(

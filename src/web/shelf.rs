@@ -1,6 +1,7 @@
 //! Publications kept at hand for HTTP: a bounded cache over the store, and the way from a path in an address to a file.
 //!
-//! A publication's content never changes, so what is kept here never goes stale.
+//! A publication's content never changes. What is said of it may: each is kept with its edition, and read anew where the catalogue
+//! counts another one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +60,8 @@ impl Shelved {
 #[derive(Clone)]
 pub(super) struct Shelf {
     catalog: Catalog,
-    shelved: Cache<PublicationId, Arc<Shelved>>,
+    /// With the edition that the catalogue counted before it was read.
+    shelved: Cache<PublicationId, (u64, Arc<Shelved>)>,
 }
 
 impl Shelf {
@@ -67,7 +69,7 @@ impl Shelf {
     pub(super) fn new(catalog: Catalog, bytes: u64) -> Self {
         let shelved = Cache::builder()
             .max_capacity(bytes)
-            .weigher(|_, shelved: &Arc<Shelved>| shelved.weight())
+            .weigher(|_, (_, shelved): &(u64, Arc<Shelved>)| shelved.weight())
             .build();
         Self { catalog, shelved }
     }
@@ -85,14 +87,18 @@ impl Shelf {
 
     /// A publication, if it is there.
     pub(super) async fn get(&self, id: PublicationId) -> Result<Option<Arc<Shelved>>, StoreError> {
-        if let Some(shelved) = self.shelved.get(&id).await {
+        let edition = self.catalog.edition(id);
+        if let Some((of, shelved)) = self.shelved.get(&id).await
+            && of == edition
+        {
             return Ok(Some(shelved));
         }
         let Some(publication) = self.catalog.store().publication(id).await? else {
             return Ok(None);
         };
         let shelved = Arc::new(Shelved::new(publication));
-        self.shelved.insert(id, Arc::clone(&shelved)).await;
+        let entry = (edition, Arc::clone(&shelved));
+        self.shelved.insert(id, entry).await;
         Ok(Some(shelved))
     }
 }

@@ -17,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::domain::account::WhoMayPublish;
 use crate::domain::networks::Network;
 use crate::engine::Engine;
-use crate::publish::Ingest;
+use crate::publish::{Editor, Ingest};
 use crate::reader::Reader;
 use crate::store::content::ContentStore;
 use crate::store::passkeys::PasskeyStore;
@@ -102,6 +102,7 @@ pub struct Parts {
 pub struct WebState {
     pub(super) catalog: Catalog,
     pub(super) ingest: Ingest,
+    pub(super) editor: Editor,
     pub(super) engine: Engine,
     pub(super) reader: Reader,
     pub(super) tracker: Arc<Tracker>,
@@ -133,6 +134,7 @@ impl WebState {
             links: parts.links,
             who_may_publish: parts.ingest.options().who,
             peers: parts.peers,
+            editor: parts.ingest.editor(),
             ingest: parts.ingest,
             shutdown: parts.shutdown,
             options: parts.options,

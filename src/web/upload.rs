@@ -20,7 +20,7 @@ use super::state::{Options, WebState};
 use super::text::size;
 use crate::ambient;
 use crate::domain::account::Account;
-use crate::domain::publication::Publication;
+use crate::domain::publication::{Publication, Words};
 use crate::proto::metainfo::info::Format;
 use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Upload};
 use crate::store::content::ContentStore;
@@ -243,8 +243,10 @@ struct Form {
 impl Form {
     fn details(self, publisher: Option<&Account>) -> Details {
         Details {
-            title: self.title.unwrap_or_default(),
-            description: self.description.unwrap_or_default(),
+            words: Words {
+                title: self.title.unwrap_or_default(),
+                description: self.description.unwrap_or_default(),
+            },
             format: self.format.unwrap_or_default(),
             private: self.private.unwrap_or_default(),
             publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
@@ -346,9 +348,7 @@ impl From<IngestError> for WebError {
         let words = sentence(&error.to_string());
         match error {
             IngestError::TooLarge { limit } => too_large(limit),
-            IngestError::TooManyFiles { .. }
-            | IngestError::LongTitle { .. }
-            | IngestError::LongDescription { .. } => Self::TooLarge(words),
+            IngestError::TooManyFiles { .. } | IngestError::Words(_) => Self::TooLarge(words),
             IngestError::Name(_)
             | IngestError::NoFiles
             | IngestError::NoBytes

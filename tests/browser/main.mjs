@@ -189,6 +189,37 @@ test("torrent, magnet and direct download are on the page and hold what was publ
   await page.close();
 });
 
+test("a publication is edited on its page, and somebody else's change is not overwritten unseen", async () => {
+  const [page, other] = [await people.newPage(), await people.newPage()];
+  for (const tab of [page, other]) {
+    await tab.goto(folder_page);
+    await tab.getByRole("link", { name: "Edit" }).click();
+    await tab.waitForURL("**/edit");
+  }
+  await check(page, "edit");
+  await page.getByLabel("Description").fill("Written in the marshes, day by day.");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.waitForURL(folder_page);
+  await page.getByText("Written in the marshes").waitFor();
+
+  await other.getByLabel("Title").fill("Field notes");
+  await other.getByRole("button", { name: "Save" }).click();
+  await other.getByRole("alert").getByText("Somebody else has changed").waitFor();
+  assert.equal(await other.getByLabel("Title").inputValue(), "Field notes");
+  await check(other, "edit-changed-meanwhile");
+  await other.getByRole("button", { name: "Save" }).click();
+  await other.waitForURL(folder_page);
+  assert.equal(await other.locator("h1").innerText(), "Field notes");
+  await page.close();
+  await other.close();
+
+  const strangers = await browser.context();
+  const stranger = await strangers.newPage();
+  await stranger.goto(folder_page);
+  assert.equal(await stranger.getByRole("link", { name: "Edit" }).count(), 0);
+  await strangers.close();
+});
+
 test("a copy button copies", async () => {
   await people.grantPermissions(["clipboard-read", "clipboard-write"], { origin: server.url });
   const page = await people.newPage();
@@ -293,6 +324,7 @@ for (const colorScheme of ["light", "dark"]) {
       ["publish", "/publish"],
       ["publication", new URL(report_page).pathname],
       ["publication-folder", new URL(folder_page).pathname],
+      ["edit", `${new URL(folder_page).pathname}/edit`],
       ["statistics", "/stats"],
       ["error-404", "/nothing-here"],
       ["catalogue-no-match", "/?q=averylongwordthatnothingherehasinitstitleordescription"],

@@ -21,6 +21,7 @@ mod dht;
 mod download;
 mod download_command;
 mod edit_command;
+mod edits;
 mod encryption;
 mod feed;
 mod limits;

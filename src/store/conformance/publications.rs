@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::domain::history::{Day, History, Hour, SwarmSize};
-use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
 use crate::domain::tally::Counts;
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
 use crate::proto::metainfo::info::Format;
@@ -56,6 +56,7 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     gives_back_what_was_inserted(store).await;
     gives_back_every_format(store).await;
     refuses_a_second_of_the_same_id_or_info_hash(store).await;
+    gives_other_words_to_who_has_seen_the_last(store).await;
     keeps_what_checks_have_found(store).await;
     adds_counts_up(store).await;
     keeps_the_past_of_swarms(store).await;
@@ -125,6 +126,38 @@ async fn refuses_a_second_of_the_same_id_or_info_hash(store: &dyn PublicationSto
     assert_eq!(store.publication(other.id).await.unwrap(), None);
     assert_eq!(store.metainfo(other.id).await.unwrap(), None);
     assert_eq!(store.index().await.unwrap().len(), before);
+}
+
+async fn gives_other_words_to_who_has_seen_the_last(store: &dyn PublicationStore) {
+    let (publication, metainfo) = example("aaaaaaaaaa", 1_000);
+    let seen = publication.words();
+    let words = |title: &str| Words {
+        title: title.to_owned(),
+        description: String::new(),
+    };
+    let nobody = "zzzzzzzzzz".parse().unwrap();
+    assert!(!store.reword(nobody, &seen, &words("A")).await.unwrap());
+    assert!(
+        store
+            .reword(publication.id, &seen, &words("A"))
+            .await
+            .unwrap()
+    );
+    let late = store.reword(publication.id, &seen, &words("B")).await;
+    assert!(!late.unwrap(), "an edit that was not seen is lost");
+    let reworded = Publication {
+        title: "A".to_owned(),
+        description: String::new(),
+        ..publication.clone()
+    };
+    let kept = store.publication(publication.id).await.unwrap();
+    assert_eq!(kept, Some(reworded), "more than the words has changed");
+    assert_eq!(
+        store.metainfo(publication.id).await.unwrap(),
+        Some(metainfo)
+    );
+    let back = store.reword(publication.id, &words("A"), &seen).await;
+    assert!(back.unwrap());
 }
 
 async fn adds_counts_up(store: &dyn PublicationStore) {

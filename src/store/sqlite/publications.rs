@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::SqliteStore;
-use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
 use crate::domain::tally::Counts;
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
 use crate::proto::metainfo::info::Format;
@@ -106,6 +106,28 @@ impl PublicationStore for SqliteStore {
             info: Bytes::from(info),
             piece_layers: Bytes::from(piece_layers),
         }))
+    }
+
+    async fn reword(
+        &self,
+        id: PublicationId,
+        from: &Words,
+        to: &Words,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE publication SET title = $2, description = $3
+             WHERE id = $1 AND title = $4 AND description = $5",
+        )
+        .bind(id.as_str())
+        .bind(&to.title)
+        .bind(&to.description)
+        .bind(&from.title)
+        .bind(&from.description)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() > 0)
     }
 
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {

@@ -7,15 +7,17 @@ use axum::extract::{FromRef, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use http::StatusCode;
-use http::header::LOCATION;
+use http::header::{ETAG, LOCATION};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
+use crate::domain::account::Account;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::engine::Engine;
 use crate::store::publications::{Cursor, MAX_PAGE, PageQuery};
 use crate::tracker::service::Tracker;
 use crate::web::auth::{Caller, Viewer};
+use crate::web::edits::entity_tag;
 use crate::web::error::WebError;
 use crate::web::links::Links;
 use crate::web::pages::publish::may_not_publish;
@@ -138,6 +140,26 @@ impl Describer {
             files: Some(files),
             ..self.summary(publication, publication.files.len() as u64, trackers)
         }
+    }
+
+    /// All of a publication, as `viewer` gets it, with the entity tag that a change of it has to name.
+    pub(super) async fn answer(
+        &self,
+        state: &WebState,
+        viewer: Option<&Account>,
+        publication: &Publication,
+    ) -> Result<Response, WebError> {
+        let trackers = self.personal.trackers(viewer).await?;
+        let health = Health::of(state, publication).await?;
+        let whole = PublicationJson {
+            content: Some(ContentJson {
+                verified_at: machine_time(health.verified_at),
+                damaged_files: health.damaged_files,
+            }),
+            ..self.whole(publication, trackers.as_deref())
+        };
+        let answer = ([(ETAG, entity_tag(publication))], Json(whole));
+        Ok(self.personal.keep(answer.into_response()))
     }
 
     fn summary(
@@ -280,16 +302,9 @@ pub(in crate::web) async fn one(
     Path(id): Path<String>,
 ) -> Result<Response, WebError> {
     let shelved = state.shelf.find(&id).await?;
-    let trackers = describer.personal.trackers(viewer.as_ref()).await?;
-    let health = Health::of(&state, &shelved.publication).await?;
-    let whole = PublicationJson {
-        content: Some(ContentJson {
-            verified_at: machine_time(health.verified_at),
-            damaged_files: health.damaged_files,
-        }),
-        ..describer.whole(&shelved.publication, trackers.as_deref())
-    };
-    Ok(describer.personal.keep(Json(whole).into_response()))
+    describer
+        .answer(&state, viewer.as_ref(), &shelved.publication)
+        .await
 }
 
 /// A cursor as it stands in addresses.

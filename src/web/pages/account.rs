@@ -5,14 +5,14 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Extension, Form, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use http::HeaderMap;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::Frame;
 use crate::domain::account::{MIN_PASSWORD_LENGTH, WhoMayPublish};
 use crate::web::auth::{Auth, LoginError, SetupError, SourceAddress, Viewer};
-use crate::web::error::{WebError, page, sentence};
+use crate::web::error::{WebError, page, sentence, with_refusal};
 use crate::web::guard::safe_next;
 use crate::web::personal::Personal;
 
@@ -226,18 +226,4 @@ fn bad_link(auth: &Auth) -> WebError {
         "This server has its administrator already, so set-up links no longer work. Log in instead."
             .to_owned()
     })
-}
-
-/// A form that comes again, under the status and headers of a refusal.
-fn with_refusal(refusal: WebError, form: &impl Template) -> Result<Response, WebError> {
-    let (parts, _) = refusal.into_response().into_parts();
-    let mut response = page(form)?.into_response();
-    *response.status_mut() = parts.status;
-    if let Some(after) = parts.headers.get(http::header::RETRY_AFTER) {
-        response
-            .headers_mut()
-            .insert(http::header::RETRY_AFTER, after.clone());
-    }
-    debug_assert_ne!(response.status(), StatusCode::OK);
-    Ok(response)
 }

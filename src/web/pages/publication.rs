@@ -62,6 +62,8 @@ struct PublicationPage {
     files: Vec<FileRow>,
     unlisted: Option<String>,
     api_href: String,
+    /// Where it is edited; `None` where whoever looks may not.
+    edit_href: Option<String>,
     /// What cannot be sent, and why; `None` where all is well, as far as it was read.
     damage: Option<String>,
     verified: String,
@@ -195,6 +197,9 @@ async fn page(
             .filter(|more| *more > 0)
             .map(|more| counted(more as u64, "more file", "more files")),
         api_href: format!("/api/v1/publications/{}", publication.id),
+        edit_href: viewer
+            .filter(|viewer| publication.may_be_edited_by(viewer))
+            .map(|_| format!("/p/{}/edit", publication.id)),
         files,
         damage: damage_in_words(health.damaged_files),
         verified: day(health.verified_at),

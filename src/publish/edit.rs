@@ -1,0 +1,65 @@
+//! Changes to publications that are there. Info-hashes never change: content and torrent are not touched.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::Options;
+use super::words::{WordsError, name_if_untitled};
+use crate::catalog::Catalog;
+use crate::domain::publication::{Publication, Words};
+use crate::store::StoreError;
+
+/// Changes publications. Cheap to clone.
+#[derive(Clone)]
+pub struct Editor {
+    catalog: Catalog,
+    options: Arc<Options>,
+    /// What must not stop half-way: a transaction, and telling the catalogue of it.
+    tasks: TaskTracker,
+}
+
+/// Why a publication is not changed. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The new words are too long.
+    #[error(transparent)]
+    Words(#[from] WordsError),
+    /// It is not any more what whoever edits has seen.
+    #[error(
+        "somebody else has changed the publication meanwhile; look at it again, then repeat your change"
+    )]
+    Changed,
+    /// The server stopped working on it.
+    #[error("the server stopped in the middle of the change; look whether it was made")]
+    Interrupted,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Editor {
+    pub(super) const fn new(catalog: Catalog, options: Arc<Options>, tasks: TaskTracker) -> Self {
+        Self {
+            catalog,
+            options,
+            tasks,
+        }
+    }
+
+    /// Gives a publication other words. `seen` is how it was when they were chosen.
+    ///
+    /// Once begun, it goes on to its end even if this future is dropped.
+    ///
+    /// # Errors
+    /// [`EditError`]; then nothing is changed.
+    pub async fn reword(&self, seen: &Publication, words: &Words) -> Result<(), EditError> {
+        let words = name_if_untitled(self.options.tidy(words)?, &seen.name);
+        let (catalog, id, from) = (self.catalog.clone(), seen.id, seen.words());
+        let rewording = self
+            .tasks
+            .spawn(async move { catalog.reword(id, &from, &words).await });
+        let was_seen = rewording.await.map_err(|_| EditError::Interrupted)??;
+        was_seen.then_some(()).ok_or(EditError::Changed)
+    }
+}

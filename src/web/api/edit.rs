@@ -1,0 +1,158 @@
+//! Changes to publications over the JSON API.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, IF_MATCH};
+use serde_json::{Map, Value};
+
+use super::publications::Describer;
+use crate::domain::publication::{Publication, Words};
+use crate::publish::Editor;
+use crate::web::auth::Caller;
+use crate::web::content::matches;
+use crate::web::edits::{check_permission, entity_tag};
+use crate::web::error::WebError;
+use crate::web::state::WebState;
+
+/// The type of a patch (RFC 7396).
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// `PATCH /api/v1/publications/{id}`
+pub(in crate::web) async fn patch(
+    State(state): State<WebState>,
+    State(editor): State<Editor>,
+    State(describer): State<Describer>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, WebError> {
+    let shelved = state.shelf.find(&id).await?;
+    let publication = &shelved.publication;
+    let caller = caller.ok_or_else(|| {
+        WebError::NotLoggedIn(
+            "Changing a publication needs the account that published it. Send \"Authorization: Bearer \" and an API token.".to_owned(),
+        )
+    })?;
+    check_permission(publication, &caller)?;
+    if !is_patch(&headers) {
+        // RFC 5789, section 2.2.
+        let refusal = WebError::UnsupportedType(format!("Send the change as {MERGE_PATCH}."));
+        return Ok(([("accept-patch", MERGE_PATCH)], refusal).into_response());
+    }
+    check_version(publication, &headers)?;
+    let words = apply(publication.words(), read(&body)?)?;
+    editor.reword(publication, &words).await?;
+    let reworded = state.shelf.find(&id).await?;
+    describer
+        .answer(&state, Some(&caller), &reworded.publication)
+        .await
+}
+
+fn is_patch(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    [MERGE_PATCH, "application/json"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+}
+
+/// Whether the caller has seen the publication as it is (RFC 9110, section 13.1.1).
+fn check_version(publication: &Publication, headers: &HeaderMap) -> Result<(), WebError> {
+    if !headers.contains_key(IF_MATCH) {
+        return Err(WebError::PreconditionRequired(
+            "Say which version you change: send If-Match with the ETag that GET gave, or \"If-Match: *\" to change it whatever it says now.".to_owned(),
+        ));
+    }
+    let tag = entity_tag(publication);
+    if matches(headers, &IF_MATCH, |seen| seen == tag) {
+        return Ok(());
+    }
+    Err(WebError::PreconditionFailed(
+        "The publication is not any more what you have seen. GET it again, then repeat your change with the new ETag.".to_owned(),
+    ))
+}
+
+fn read(body: &[u8]) -> Result<Map<String, Value>, WebError> {
+    serde_json::from_slice(body).map_err(|error| {
+        WebError::Invalid(format!(
+            "The change cannot be read: {error}. Send a JSON object with \"title\", \"description\" or both."
+        ))
+    })
+}
+
+/// Applies a merge patch (RFC 7396): what it does not name stays, and `null` removes.
+fn apply(mut words: Words, patch: Map<String, Value>) -> Result<Words, WebError> {
+    for (name, value) in patch {
+        let word = match name.as_str() {
+            "title" => &mut words.title,
+            "description" => &mut words.description,
+            _ => {
+                let name: String = name.chars().take(64).collect();
+                return Err(WebError::Invalid(format!(
+                    "{name:?} cannot be changed. What can is \"title\" and \"description\"; other content is another publication."
+                )));
+            }
+        };
+        *word = match value {
+            Value::Null => String::new(),
+            Value::String(text) => text,
+            _ => {
+                return Err(WebError::Invalid(format!(
+                    "{name:?} has to be a text, or null to remove it."
+                )));
+            }
+        };
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patched(patch: &str) -> Result<Words, WebError> {
+        let words = Words {
+            title: "Title".to_owned(),
+            description: "Description".to_owned(),
+        };
+        apply(words, read(patch.as_bytes())?)
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names() {
+        for (patch, title, description) in [
+            ("{}", "Title", "Description"),
+            (r#"{"title":"T"}"#, "T", "Description"),
+            (r#"{"title":null}"#, "", "Description"),
+            (r#"{"description":"","title":"T"}"#, "T", ""),
+        ] {
+            let words = patched(patch).unwrap();
+            assert_eq!(words.title, title, "{patch}");
+            assert_eq!(words.description, description, "{patch}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_patch_of_words() {
+        for patch in [
+            "",
+            "null",
+            "[]",
+            r#"["Title","Description"]"#,
+            r#"{"title":1}"#,
+            r#"{"title":{"title":"T"}}"#,
+            r#"{"info_hash_v1":"00"}"#,
+            r#"{"title":"T""#,
+            &"[".repeat(100_000),
+        ] {
+            let refusal = patched(patch);
+            assert!(matches!(refusal, Err(WebError::Invalid(_))), "{patch:.40}");
+        }
+    }
+}

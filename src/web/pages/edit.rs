@@ -1,0 +1,114 @@
+//! The form that changes what is said of a publication.
+
+use askama::Template;
+use axum::extract::{Form, Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::Frame;
+use crate::domain::account::Account;
+use crate::domain::publication::{Publication, Words};
+use crate::publish::{EditError, Editor};
+use crate::web::auth::Viewer;
+use crate::web::edits::{check_permission, entity_tag};
+use crate::web::error::{WebError, page as render, sentence, with_refusal};
+use crate::web::state::WebState;
+
+#[derive(Template)]
+#[template(path = "edit.html")]
+struct EditPage<'a> {
+    frame: Frame,
+    id: &'a str,
+    /// The name of the torrent, which stands for a missing title.
+    name: &'a str,
+    words: &'a Words,
+    /// The entity tag of what the form was filled from.
+    seen: String,
+    max_title: usize,
+    error: Option<String>,
+}
+
+/// The form, as it comes back.
+#[derive(Deserialize)]
+pub(in crate::web) struct Edited {
+    title: String,
+    description: String,
+    seen: String,
+}
+
+/// `GET /p/{id}/edit`
+pub(in crate::web) async fn page(
+    State(state): State<WebState>,
+    Viewer(viewer): Viewer,
+    Path(id): Path<String>,
+) -> Result<Response, WebError> {
+    let shelved = state.shelf.find(&id).await?;
+    let publication = &shelved.publication;
+    let Some(viewer) = viewer else {
+        return Ok(log_in_first(publication));
+    };
+    check_permission(publication, &viewer)?;
+    let words = publication.words();
+    let form = form(&state, &viewer, publication, &words, None);
+    Ok(render(&form)?.into_response())
+}
+
+/// `POST /p/{id}/edit`
+pub(in crate::web) async fn save(
+    State(state): State<WebState>,
+    State(editor): State<Editor>,
+    Viewer(viewer): Viewer,
+    Path(id): Path<String>,
+    Form(edited): Form<Edited>,
+) -> Result<Response, WebError> {
+    let shelved = state.shelf.find(&id).await?;
+    let publication = &shelved.publication;
+    let Some(viewer) = viewer else {
+        return Ok(log_in_first(publication));
+    };
+    check_permission(publication, &viewer)?;
+    let words = Words {
+        title: edited.title,
+        description: edited.description,
+    };
+    let saved = if edited.seen == entity_tag(publication) {
+        editor.reword(publication, &words).await
+    } else {
+        Err(EditError::Changed)
+    };
+    let error = match saved {
+        Ok(()) => return Ok(Redirect::to(&format!("/p/{}", publication.id)).into_response()),
+        Err(error @ (EditError::Words(_) | EditError::Changed)) => error,
+        Err(error) => return Err(error.into()),
+    };
+    // What was typed is not lost, and the form is now about the publication as it is.
+    let shelved = state.shelf.find(&id).await?;
+    let message = match &error {
+        EditError::Changed => "Somebody else has changed this publication meanwhile. What you wrote is still here and not saved; save again to put it in place of theirs.".to_owned(),
+        error => sentence(&error.to_string()),
+    };
+    let form = form(&state, &viewer, &shelved.publication, &words, Some(message));
+    with_refusal(error.into(), &form)
+}
+
+fn form<'a>(
+    state: &WebState,
+    viewer: &Account,
+    publication: &'a Publication,
+    words: &'a Words,
+    error: Option<String>,
+) -> EditPage<'a> {
+    EditPage {
+        frame: Frame::new(Some(viewer), state.who_may_publish),
+        id: publication.id.as_str(),
+        name: &publication.name,
+        words,
+        seen: entity_tag(publication),
+        max_title: state.ingest.options().max_title_length,
+        error,
+    }
+}
+
+fn log_in_first(publication: &Publication) -> Response {
+    Redirect::to(&format!("/login?next=/p/{}/edit", publication.id)).into_response()
+}
