@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use moka::future::Cache;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::domain::history::{Day, Hour, SwarmSize};
 use crate::domain::publication::{Publication, PublicationId, Words};
@@ -69,6 +70,8 @@ pub struct Catalog {
     tallies: Arc<RwLock<HashMap<PublicationId, Arc<Tally>>>>,
     /// How often each publication was changed since the start; a line for those that were. Never held over an await.
     editions: Arc<RwLock<HashMap<PublicationId, u64>>>,
+    /// How many were withdrawn since the start.
+    withdrawals: Arc<watch::Sender<u64>>,
     options: Options,
 }
 
@@ -109,6 +112,7 @@ impl Catalog {
             in_use: Arc::default(),
             tallies: Arc::new(RwLock::new(tallies)),
             editions: Arc::default(),
+            withdrawals: Arc::default(),
             options: options.clone(),
         })
     }
@@ -204,6 +208,43 @@ impl Catalog {
         // After a failure too: a commit may fail too late.
         self.count_edition(id);
         reworded
+    }
+
+    /// Withdraws a publication at `now`, in seconds since 1970: it is forgotten, and from then on nobody answers for it. Says
+    /// whether it was there. To be run to its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn withdraw(&self, publication: &Publication, now: i64) -> Result<bool, StoreError> {
+        let id = publication.id;
+        let withdrawn = self.store.withdraw(id, now).await;
+        self.count_edition(id);
+        if !withdrawn? {
+            return Ok(false);
+        }
+        self.index
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(publication);
+        self.torrents.invalidate(&id).await;
+        self.lock_in_use().torrents.remove(&id);
+        self.tallies
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+        self.withdrawals
+            .send_modify(|count| *count = count.wrapping_add(1));
+        Ok(true)
+    }
+
+    /// Tells of withdrawals: whoever serves somebody looks then whether the torrent is still listed.
+    pub fn withdrawals(&self) -> watch::Receiver<u64> {
+        self.withdrawals.subscribe()
+    }
+
+    /// Whether a torrent is that of a publication which is listed now. Memory only.
+    pub fn lists(&self, torrent: &Torrent) -> bool {
+        self.find(&torrent.info.hashes.primary()) == Some(torrent.publication)
     }
 
     /// How often a publication was changed since the start. What was read of it under another number may be outdated.
@@ -363,6 +404,20 @@ impl Index {
         for name in entry.info_hashes.wire() {
             self.by_name.insert(name, listed);
             self.by_mark.insert(TorrentMark::of(&name), name);
+        }
+    }
+
+    /// Removes a publication, but nothing of another one that has its names already.
+    fn remove(&mut self, publication: &Publication) {
+        for name in publication.info_hashes.wire() {
+            let is_its = self
+                .by_name
+                .get(&name)
+                .is_some_and(|listed| listed.id == publication.id);
+            if is_its {
+                self.by_name.remove(&name);
+                self.by_mark.remove(&TorrentMark::of(&name));
+            }
         }
     }
 }

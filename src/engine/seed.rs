@@ -3,21 +3,22 @@
 //! A torrent wakes with its first peer and is forgotten after its last: an idle one costs a line in the catalogue's index and
 //! nothing here. Choke decisions are made once a round for each torrent, not for each block.
 
+mod link;
 mod peer;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::link::Link;
 use self::peer::Seeding;
 use super::Options;
 use super::connection::Connection;
@@ -103,15 +104,6 @@ struct Peers {
     links: HashMap<PeerKey, Arc<Link>>,
 }
 
-/// What a round leaves for a peer's task: the choker writes it, the task reads it.
-#[derive(Default)]
-struct Link {
-    is_unchoked: AtomicBool,
-    is_displaced: AtomicBool,
-    has_new_rates: AtomicBool,
-    changed: Notify,
-}
-
 impl Engine {
     /// An engine that serves what `catalog` lists from where `reader` reads it, under the name `peer_id`.
     pub fn new(catalog: Catalog, reader: Reader, options: Options, peer_id: PeerId) -> Self {
@@ -156,14 +148,16 @@ impl Engine {
         }
     }
 
-    /// Makes choke decisions until shutdown.
+    /// Makes choke decisions, and lets peers of withdrawn torrents go, until shutdown.
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut withdrawals = self.0.catalog.withdrawals();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = rounds.tick() => self.0.choke_round(ambient::now()),
+                Ok(()) = withdrawals.changed() => self.0.let_go_of_withdrawn(ambient::now()),
             }
         }
     }
@@ -402,6 +396,10 @@ impl Inner {
         now: Instant,
     ) -> Option<(Arc<Awake>, Arc<Link>)> {
         let mut all = self.lock_awake();
+        // Asked under the lock: who comes between a withdrawal and the end of its peers stays out.
+        if !self.catalog.lists(torrent) {
+            return None;
+        }
         let own = all.torrents.get(&torrent.publication).map(Arc::clone);
         if !self.make_room(
             &mut all,
@@ -460,10 +458,25 @@ impl Inner {
         if let Some(torrent) = all.torrents.get(&publication).map(Arc::clone)
             && let Some(link) = all.remove(&torrent, peer, now)
         {
-            link.is_displaced.store(true, Relaxed);
-            link.changed.notify_one();
+            link.displace();
         }
         true
+    }
+
+    /// Ends the connections of all peers whose torrent is not published any more.
+    fn let_go_of_withdrawn(&self, now: Instant) {
+        let mut all = self.lock_awake();
+        let torrents = all.torrents.values();
+        let withdrawn = torrents.filter(|awake| !self.catalog.lists(&awake.torrent));
+        let withdrawn: Vec<_> = withdrawn.map(Arc::clone).collect();
+        for torrent in withdrawn {
+            let peers: Vec<PeerKey> = torrent.lock_peers().links.keys().copied().collect();
+            for peer in peers {
+                if let Some(link) = all.remove(&torrent, peer, now) {
+                    link.displace();
+                }
+            }
+        }
     }
 
     /// Takes a peer from those of its torrent, if it did not have to make room before.

@@ -1,4 +1,5 @@
-//! Changes to publications that are there. Info-hashes never change: content and torrent are not touched.
+//! Changes to publications that are there: other words for one, or its end. A crash on the way leaves no publication without content,
+//! and of a withdrawn one at most content that the next start removes.
 
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use super::words::{WordsError, name_if_untitled};
 use crate::catalog::Catalog;
 use crate::domain::publication::{Publication, Words};
 use crate::store::StoreError;
+use crate::store::content::ContentStore;
 
 /// Changes publications. Cheap to clone.
 #[derive(Clone)]
 pub struct Editor {
     catalog: Catalog,
+    content: Arc<dyn ContentStore>,
     options: Arc<Options>,
     /// What must not stop half-way: a transaction, and telling the catalogue of it.
     tasks: TaskTracker,
@@ -30,6 +33,9 @@ pub enum EditError {
         "somebody else has changed the publication meanwhile; look at it again, then repeat your change"
     )]
     Changed,
+    /// It was withdrawn before.
+    #[error("the publication is gone already")]
+    Gone,
     /// The server stopped working on it.
     #[error("the server stopped in the middle of the change; look whether it was made")]
     Interrupted,
@@ -39,9 +45,15 @@ pub enum EditError {
 }
 
 impl Editor {
-    pub(super) const fn new(catalog: Catalog, options: Arc<Options>, tasks: TaskTracker) -> Self {
+    pub(super) const fn new(
+        catalog: Catalog,
+        content: Arc<dyn ContentStore>,
+        options: Arc<Options>,
+        tasks: TaskTracker,
+    ) -> Self {
         Self {
             catalog,
+            content,
             options,
             tasks,
         }
@@ -61,5 +73,25 @@ impl Editor {
             .spawn(async move { catalog.reword(id, &from, &words).await });
         let was_seen = rewording.await.map_err(|_| EditError::Interrupted)??;
         was_seen.then_some(()).ok_or(EditError::Changed)
+    }
+
+    /// Withdraws a publication at `now`, in seconds since 1970, and deletes its content, which is nobody else's.
+    ///
+    /// Once begun, it goes on to its end even if this future is dropped.
+    ///
+    /// # Errors
+    /// [`EditError`]; then nothing is changed.
+    pub async fn withdraw(&self, publication: &Publication, now: i64) -> Result<(), EditError> {
+        let (editor, publication) = (self.clone(), publication.clone());
+        let withdrawing = self.tasks.spawn(async move {
+            let was_there = editor.catalog.withdraw(&publication, now).await?;
+            let id = publication.id;
+            if was_there && let Err(error) = editor.content.remove(id).await {
+                tracing::warn!(publication = %id, %error, "withdrawn content could not be removed; the next start does it");
+            }
+            Ok::<_, StoreError>(was_there)
+        });
+        let was_there = withdrawing.await.map_err(|_| EditError::Interrupted)??;
+        was_there.then_some(()).ok_or(EditError::Gone)
     }
 }

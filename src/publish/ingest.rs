@@ -152,6 +152,7 @@ impl Ingest {
     pub fn editor(&self) -> Editor {
         Editor::new(
             self.catalog.clone(),
+            Arc::clone(&self.content),
             Arc::clone(&self.options),
             self.tasks.clone(),
         )
@@ -444,7 +445,7 @@ mod tests {
     use crate::store::files::{self, FileStore};
     use crate::store::publications::{
         Due, HistoryStore, IndexEntry, Page, PageQuery, PublicationStore, VerificationStore,
-        Verified,
+        Verified, WithdrawalStore,
     };
     use crate::store::sqlite::{self, SqliteStore};
 
@@ -831,6 +832,17 @@ mod tests {
 
         async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
             self.0.counts().await
+        }
+    }
+
+    #[async_trait]
+    impl WithdrawalStore for Failing {
+        async fn withdraw(&self, id: PublicationId, now: i64) -> Result<bool, StoreError> {
+            self.0.withdraw(id, now).await
+        }
+
+        async fn withdrawn(&self, id: PublicationId) -> Result<Option<i64>, StoreError> {
+            self.0.withdrawn(id).await
         }
     }
 

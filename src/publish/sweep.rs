@@ -10,7 +10,7 @@ use crate::store::content::ContentStore;
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Sealed content whose publication was never kept: removed.
+    /// Sealed content whose publication was never kept, or was withdrawn: removed.
     pub removed: Vec<PublicationId>,
     /// Content that a publication once owned, which the database no longer knows: left alone.
     pub unowned: Vec<PublicationId>,
@@ -40,6 +40,11 @@ pub async fn sweep(catalog: &Catalog, content: &dyn ContentStore) -> Result<Swep
                 content.remove(sealed.id).await?;
                 swept.removed.push(sealed.id);
             }
+            // The crash came between a withdrawal and the end of its content.
+            (false, true) if catalog.store().withdrawn(sealed.id).await?.is_some() => {
+                content.remove(sealed.id).await?;
+                swept.removed.push(sealed.id);
+            }
             (false, true) => swept.unowned.push(sealed.id),
         }
     }
@@ -57,7 +62,7 @@ pub async fn sweep(catalog: &Catalog, content: &dyn ContentStore) -> Result<Swep
 impl Swept {
     fn log(&self) {
         for id in &self.removed {
-            tracing::info!(publication = %id, "removed an upload that was not finished before the last stop");
+            tracing::info!(publication = %id, "removed content of an upload or a withdrawal that was not finished before the last stop");
         }
         for id in &self.unowned {
             tracing::warn!(publication = %id, "there is content that the database does not know; it is left alone");

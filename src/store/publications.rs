@@ -74,7 +74,7 @@ pub struct PublicationSummary {
 
 /// Keeps publications and their torrents.
 #[async_trait]
-pub trait PublicationStore: HistoryStore + VerificationStore {
+pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
     /// Keeps a publication, its files and its torrent, in one transaction.
     ///
     /// # Errors
@@ -110,6 +110,17 @@ pub trait PublicationStore: HistoryStore + VerificationStore {
 
     /// The totals of every publication that has any.
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError>;
+}
+
+/// Keeps what was published once.
+#[async_trait]
+pub trait WithdrawalStore: Send + Sync {
+    /// Forgets all of a publication but that it was withdrawn at `now`, in seconds since 1970, in one transaction; says whether it
+    /// was there. The same content may be published again, under another id.
+    async fn withdraw(&self, id: PublicationId, now: i64) -> Result<bool, StoreError>;
+
+    /// When a publication was withdrawn, if it was.
+    async fn withdrawn(&self, id: PublicationId) -> Result<Option<i64>, StoreError>;
 }
 
 /// What the last check of a publication's content has found.

@@ -58,6 +58,7 @@ impl From<EditError> for WebError {
         match error {
             EditError::Words(_) => Self::TooLarge(words),
             EditError::Changed => Self::PreconditionFailed(words),
+            EditError::Gone => Self::no_publication(),
             EditError::Interrupted => Self::Unavailable {
                 detail: words,
                 after: Duration::from_secs(30),

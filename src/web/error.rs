@@ -17,6 +17,7 @@ use rand::Rng;
 use serde::Serialize;
 
 use super::pages::Frame;
+use super::text::day;
 use crate::ambient;
 use crate::store::StoreError;
 
@@ -35,6 +36,9 @@ pub(super) enum WebError {
     /// There is nothing at this address.
     #[error("{0}")]
     NotFound(String),
+    /// There was something at this address, and it was taken back.
+    #[error("{0}")]
+    Withdrawn(String),
     /// The body came too slowly.
     #[error("{0}")]
     TooSlow(String),
@@ -91,12 +95,21 @@ impl WebError {
         )
     }
 
+    /// The publication was withdrawn, at this time in seconds since 1970.
+    pub(super) fn withdrawn(at: i64) -> Self {
+        Self::Withdrawn(format!(
+            "This publication was withdrawn on {}. Its torrent and files are not given out here any more.",
+            day(at)
+        ))
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::NotLoggedIn(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Withdrawn(_) => StatusCode::GONE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
@@ -323,7 +336,7 @@ impl Problem {
             status: self.status.as_u16(),
             title: self.title,
             detail: &self.detail,
-            offers_search: self.status == StatusCode::NOT_FOUND,
+            offers_search: matches!(self.status, StatusCode::NOT_FOUND | StatusCode::GONE),
             offers_login: matches!(
                 self.status,
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -342,6 +355,7 @@ const fn title(status: StatusCode) -> &'static str {
         StatusCode::UNAUTHORIZED => "Log in first",
         StatusCode::FORBIDDEN => "Not allowed",
         StatusCode::NOT_FOUND => "Not found",
+        StatusCode::GONE => "Withdrawn",
         StatusCode::METHOD_NOT_ALLOWED => "Not possible here",
         StatusCode::REQUEST_TIMEOUT => "Too slow",
         StatusCode::CONFLICT => "There already",

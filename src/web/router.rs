@@ -45,8 +45,14 @@ pub fn router(state: WebState) -> Router {
             get(pages::edit::page).post(pages::edit::save),
         )
         .route(
+            "/p/{name}/withdraw",
+            get(pages::withdraw::page).post(pages::withdraw::withdraw),
+        )
+        .route(
             "/api/v1/publications/{id}",
-            get(api::publications::one).patch(api::edit::patch),
+            get(api::publications::one)
+                .patch(api::edit::patch)
+                .delete(api::edit::delete),
         )
         .layer(DefaultBodyLimit::max(max_edit))
         .layer(map_request_with_state(form_limits(&state), hold_to_pace));

@@ -77,12 +77,16 @@ impl Shelf {
     /// A publication, by its id as it stands in an address.
     ///
     /// # Errors
-    /// [`WebError::NotFound`] where there is none; whatever the store fails with.
+    /// [`WebError::NotFound`] where there is none, [`WebError::Withdrawn`] where there was; whatever the store fails with.
     pub(super) async fn find(&self, id: &str) -> Result<Arc<Shelved>, WebError> {
         let Ok(id) = id.parse() else {
             return Err(WebError::no_publication());
         };
-        self.get(id).await?.ok_or_else(WebError::no_publication)
+        if let Some(shelved) = self.get(id).await? {
+            return Ok(shelved);
+        }
+        let withdrawn = self.catalog.store().withdrawn(id).await?;
+        Err(withdrawn.map_or_else(WebError::no_publication, WebError::withdrawn))
     }
 
     /// A publication, if it is there.

@@ -220,6 +220,29 @@ test("a publication is edited on its page, and somebody else's change is not ove
   await strangers.close();
 });
 
+test("a publication is withdrawn after a question, and its page says so", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose files").setInputFiles({ name: "mistake.bin", mimeType: "", buffer: Buffer.alloc(1000, 4) });
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*");
+  const address = page.url();
+  await check(page, "publication-own");
+  await page.getByRole("link", { name: "Withdraw" }).click();
+  await check(page, "withdraw");
+  await page.getByRole("link", { name: "Keep it" }).click();
+  await page.waitForURL(address);
+  await page.getByRole("link", { name: "Withdraw" }).click();
+  await page.getByRole("button", { name: "Withdraw and delete" }).click();
+  await page.waitForURL(address);
+  await page.getByText("was withdrawn on").waitFor();
+  await check(page, "withdrawn");
+  assert.equal((await page.reload()).status(), 410);
+  await page.goto(`${server.url}/?q=mistake`);
+  await page.getByText("Nothing here matches").waitFor();
+  await page.close();
+});
+
 test("a copy button copies", async () => {
   await people.grantPermissions(["clipboard-read", "clipboard-write"], { origin: server.url });
   const page = await people.newPage();
@@ -325,6 +348,7 @@ for (const colorScheme of ["light", "dark"]) {
       ["publication", new URL(report_page).pathname],
       ["publication-folder", new URL(folder_page).pathname],
       ["edit", `${new URL(folder_page).pathname}/edit`],
+      ["withdraw", `${new URL(folder_page).pathname}/withdraw`],
       ["statistics", "/stats"],
       ["error-404", "/nothing-here"],
       ["catalogue-no-match", "/?q=averylongwordthatnothingherehasinitstitleordescription"],

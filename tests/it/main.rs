@@ -45,3 +45,4 @@ mod verify_command;
 mod web_seed;
 mod websocket_tracker;
 mod wire;
+mod withdrawals;

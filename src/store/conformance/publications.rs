@@ -63,6 +63,7 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     shows_pages_newest_first(store).await;
     lists_the_oldest_first(store).await;
     finds_words_wherever_they_stand(store).await;
+    forgets_what_is_withdrawn_but_that_it_was(store).await;
 }
 
 async fn gives_back_what_was_inserted(store: &dyn PublicationStore) {
@@ -357,4 +358,32 @@ async fn finds_words_wherever_they_stand(store: &dyn PublicationStore) {
         assert_eq!(page.total, expected, "{excerpt:?}");
         assert_eq!(page.publications.len() as u64, expected, "{excerpt:?}");
     }
+}
+
+async fn forgets_what_is_withdrawn_but_that_it_was(store: &dyn PublicationStore) {
+    let (publication, metainfo) = example("aaaaaaaaaa", 1_000);
+    let id = publication.id;
+    let nobody = "zzzzzzzzzz".parse().unwrap();
+    let before = store.index().await.unwrap().len();
+    assert!(!store.withdraw(nobody, 5_000).await.unwrap());
+    assert_eq!(store.withdrawn(nobody).await.unwrap(), None);
+    assert_eq!(store.withdrawn(id).await.unwrap(), None);
+
+    assert!(store.withdraw(id, 5_000).await.unwrap());
+    assert_eq!(store.withdrawn(id).await.unwrap(), Some(5_000));
+    assert_eq!(store.publication(id).await.unwrap(), None);
+    assert_eq!(store.metainfo(id).await.unwrap(), None);
+    assert_eq!(store.verified(id).await.unwrap(), None);
+    assert_eq!(store.counts().await.unwrap(), []);
+    assert_eq!(store.history(id).await.unwrap(), History::default());
+    assert_eq!(store.index().await.unwrap().len(), before - 1);
+    assert!(!store.withdraw(id, 6_000).await.unwrap());
+    assert_eq!(store.withdrawn(id).await.unwrap(), Some(5_000));
+
+    let anew = Publication {
+        id: "naaaaaaaaa".parse().unwrap(),
+        ..publication
+    };
+    store.insert(&anew, &metainfo).await.unwrap();
+    assert_eq!(store.withdrawn(anew.id).await.unwrap(), None);
 }

@@ -9,6 +9,7 @@ mod history;
 mod passkeys;
 mod publications;
 mod verification;
+mod withdrawals;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (
         1,
         "publications and accounts",
@@ -44,6 +45,11 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         4,
         "verification",
         include_str!("../../../migrations/sqlite/0004_verification.sql"),
+    ),
+    (
+        5,
+        "withdrawals",
+        include_str!("../../../migrations/sqlite/0005_withdrawals.sql"),
     ),
 ];
 

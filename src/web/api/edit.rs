@@ -3,11 +3,13 @@
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use http::header::{CONTENT_TYPE, IF_MATCH};
+use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
 use super::publications::Describer;
+use crate::ambient;
+use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
 use crate::publish::Editor;
 use crate::web::auth::Caller;
@@ -31,16 +33,16 @@ pub(in crate::web) async fn patch(
 ) -> Result<Response, WebError> {
     let shelved = state.shelf.find(&id).await?;
     let publication = &shelved.publication;
-    let caller = caller.ok_or_else(|| {
-        WebError::NotLoggedIn(
-            "Changing a publication needs the account that published it. Send \"Authorization: Bearer \" and an API token.".to_owned(),
-        )
-    })?;
-    check_permission(publication, &caller)?;
+    let caller = owner(publication, caller)?;
     if !is_patch(&headers) {
         // RFC 5789, section 2.2.
         let refusal = WebError::UnsupportedType(format!("Send the change as {MERGE_PATCH}."));
         return Ok(([("accept-patch", MERGE_PATCH)], refusal).into_response());
+    }
+    if !headers.contains_key(IF_MATCH) {
+        return Err(WebError::PreconditionRequired(
+            "Say which version you change: send If-Match with the ETag that GET gave, or \"If-Match: *\" to change it whatever it says now.".to_owned(),
+        ));
     }
     check_version(publication, &headers)?;
     let words = apply(publication.words(), read(&body)?)?;
@@ -49,6 +51,34 @@ pub(in crate::web) async fn patch(
     describer
         .answer(&state, Some(&caller), &reworded.publication)
         .await
+}
+
+/// `DELETE /api/v1/publications/{id}`
+pub(in crate::web) async fn delete(
+    State(state): State<WebState>,
+    State(editor): State<Editor>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, WebError> {
+    let shelved = state.shelf.find(&id).await?;
+    let publication = &shelved.publication;
+    let caller = owner(publication, caller)?;
+    check_version(publication, &headers)?;
+    editor.withdraw(publication, ambient::unix_now()).await?;
+    tracing::info!(publication = %publication.id, account = %caller.name, "withdrawn");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The caller, who may change the publication.
+fn owner(publication: &Publication, caller: Option<Account>) -> Result<Account, WebError> {
+    let caller = caller.ok_or_else(|| {
+        WebError::NotLoggedIn(
+            "Changing a publication needs the account that published it. Send \"Authorization: Bearer \" and an API token.".to_owned(),
+        )
+    })?;
+    check_permission(publication, &caller)?;
+    Ok(caller)
 }
 
 fn is_patch(headers: &HeaderMap) -> bool {
@@ -62,15 +92,10 @@ fn is_patch(headers: &HeaderMap) -> bool {
         .any(|known| essence.eq_ignore_ascii_case(known))
 }
 
-/// Whether the caller has seen the publication as it is (RFC 9110, section 13.1.1).
+/// Whether the publication is what the caller has seen, where they say what that was (RFC 9110, section 13.1.1).
 fn check_version(publication: &Publication, headers: &HeaderMap) -> Result<(), WebError> {
-    if !headers.contains_key(IF_MATCH) {
-        return Err(WebError::PreconditionRequired(
-            "Say which version you change: send If-Match with the ETag that GET gave, or \"If-Match: *\" to change it whatever it says now.".to_owned(),
-        ));
-    }
     let tag = entity_tag(publication);
-    if matches(headers, &IF_MATCH, |seen| seen == tag) {
+    if !headers.contains_key(IF_MATCH) || matches(headers, &IF_MATCH, |seen| seen == tag) {
         return Ok(());
     }
     Err(WebError::PreconditionFailed(

@@ -62,8 +62,8 @@ struct PublicationPage {
     files: Vec<FileRow>,
     unlisted: Option<String>,
     api_href: String,
-    /// Where it is edited; `None` where whoever looks may not.
-    edit_href: Option<String>,
+    /// What the addresses to change it begin with; `None` where whoever looks may not.
+    own: Option<String>,
     /// What cannot be sent, and why; `None` where all is well, as far as it was read.
     damage: Option<String>,
     verified: String,
@@ -197,9 +197,9 @@ async fn page(
             .filter(|more| *more > 0)
             .map(|more| counted(more as u64, "more file", "more files")),
         api_href: format!("/api/v1/publications/{}", publication.id),
-        edit_href: viewer
+        own: viewer
             .filter(|viewer| publication.may_be_edited_by(viewer))
-            .map(|_| format!("/p/{}/edit", publication.id)),
+            .map(|_| format!("/p/{}", publication.id)),
         files,
         damage: damage_in_words(health.damaged_files),
         verified: day(health.verified_at),
