@@ -14,6 +14,7 @@
 //! | `content`, `body` | published files on their way out |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `edits` | who may change a publication, and which version of it they saw |
+//! | `markdown` | descriptions as HTML that can do no harm |
 //! | `links` | addresses, from `public_url` alone |
 //! | `feed` | what was published last, for programs that follow it |
 //! | `crawlers` | `robots.txt` and the sitemap, for search engines |
@@ -38,6 +39,7 @@ mod head;
 mod health;
 mod incoming;
 mod links;
+mod markdown;
 mod metrics;
 mod pages;
 mod patience;

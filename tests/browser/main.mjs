@@ -197,12 +197,14 @@ test("a publication is edited on its page, and somebody else's change is not ove
     await tab.waitForURL("**/edit");
   }
   await check(page, "edit");
-  await page.getByLabel("Description").fill("Written in the marshes, day by day.");
+  await page.getByLabel("Description").fill(NOTES);
   await page.getByRole("button", { name: "Save" }).click();
   await page.waitForURL(folder_page);
-  await page.getByText("Written in the marshes").waitFor();
+  await page.getByRole("heading", { name: "Where" }).waitFor();
+  await check(page, "publication-described");
 
   await other.getByLabel("Title").fill("Field notes");
+  await other.getByLabel("Description").fill(NOTES);
   await other.getByRole("button", { name: "Save" }).click();
   await other.getByRole("alert").getByText("Somebody else has changed").waitFor();
   assert.equal(await other.getByLabel("Title").inputValue(), "Field notes");
@@ -383,6 +385,7 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
+const NOTES = "# Where\n\nWritten in the **marshes**, *day by day*, with [a map](https://example.org/map).\n\n- mud\n- rain\n\n| core | depth |\n|---|---|\n| 1 | 4 m |\n\n> Bring boots.\n\n```\nls -l \"day 1\"\n```";
 const DESCRIPTION = `Measurements of 412 boreholes between Hamburg and the sea, taken from March to June 2026: grain size, salinity, carbon, and photographs of every core.
 
 The tables are plain CSV. Please cite the survey when you use them.`;

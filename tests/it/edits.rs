@@ -357,3 +357,24 @@ fn the_form_is_for_those_who_may_and_from_our_own_page() {
     assert_eq!(ask("POST", &edit, &foreign, Some(&form)).status, 403);
     assert_eq!(it.described()["title"], "Soil");
 }
+
+#[test]
+fn a_description_is_markdown_that_can_do_no_harm() {
+    let it = published();
+    let text =
+        "# Marshes\nOne\nTwo <script>alert(1)</script>\n\n![map](https://example.org/map.png)";
+    let body = json!({ "description": text }).to_string();
+    let patched = it.patch(&it.token, "*", &body);
+    assert_eq!(patched.json()["description"], text, "{}", patched.body);
+    let page = ask("GET", &it.page, &[], None).body;
+    for part in [
+        "<h2>Marshes</h2>",
+        "One<br>\nTwo &#60;script&#62;alert(1)",
+        "<a href=\"https://example.org/map.png\" rel=\"nofollow ugc noopener\">map</a>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("<script>"), "{page}");
+    let catalogue = ask("GET", &it.server.url, &[], None).body;
+    assert!(catalogue.contains(">Marshes<"), "{catalogue}");
+}

@@ -16,6 +16,7 @@ use crate::web::api::publications::{cursor_text, read_cursor};
 use crate::web::auth::{Auth, Viewer};
 use crate::web::error::{WebError, page as render};
 use crate::web::links::encode_segment;
+use crate::web::markdown::beginning;
 use crate::web::text::{counted, day, excerpt, machine_time, shown, size};
 
 /// Publications on a page.
@@ -110,7 +111,7 @@ impl Card {
             href: format!("/p/{}", publication.id),
             title: shown(&publication.title),
             publisher: publication.publisher.clone(),
-            excerpt: excerpt(&publication.description, EXCERPT),
+            excerpt: excerpt(&beginning(&publication.description), EXCERPT),
             size: size(publication.total_length),
             files: counted(summary.file_count, "file", "files"),
             seeders: counted(seeders, "seeder", "seeders"),

@@ -19,6 +19,7 @@ use crate::web::chart::Chart;
 use crate::web::content::attachment;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::file_path;
+use crate::web::markdown::to_html;
 use crate::web::personal::Personal;
 use crate::web::state::WebState;
 use crate::web::text::{counted, day, grouped, machine_time, shown, size};
@@ -40,6 +41,7 @@ struct PublicationPage {
     frame: Frame,
     about: About,
     title: String,
+    /// HTML.
     description: String,
     publisher: String,
     day: String,
@@ -170,7 +172,7 @@ async fn page(
         frame,
         about: About::new(&state.links, publication, torrent.is_some())?,
         title: shown(&publication.title),
-        description: shown(&publication.description),
+        description: to_html(&shown(&publication.description)),
         publisher: publication.publisher.clone(),
         day: day(publication.published_at),
         machine_time: machine_time(publication.published_at),
