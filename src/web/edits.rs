@@ -1,11 +1,18 @@
 //! Changes to publications, as pages and API have them in common: who may, and which version of it they have seen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::response::{IntoResponse, Redirect, Response};
 use data_encoding::HEXLOWER;
+use http::request::Parts;
 use sha2::{Digest, Sha256};
 
+use super::auth::Viewer;
 use super::error::{WebError, sentence};
+use super::shelf::Shelved;
+use super::state::WebState;
 use crate::domain::account::Account;
 use crate::domain::publication::Publication;
 use crate::publish::{EditError, Options as Rules};
@@ -17,6 +24,31 @@ pub(super) const fn max_body(rules: &Rules) -> usize {
         .saturating_mul(4)
         .saturating_add(rules.max_description_bytes);
     words.saturating_mul(6).saturating_add(4 * 1024)
+}
+
+/// The publication whose `id` is in the address of a page, and the viewer, who may change it. Who has not logged in is sent there
+/// first, and from there back to the page.
+pub(super) struct Changeable {
+    pub(super) shelved: Arc<Shelved>,
+    pub(super) viewer: Account,
+}
+
+impl FromRequestParts<WebState> for Changeable {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, Response> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let Path(id) = id.map_err(IntoResponse::into_response)?;
+        let shelved = state.shelf.find(&id).await;
+        let shelved = shelved.map_err(IntoResponse::into_response)?;
+        let Ok(Viewer(viewer)) = Viewer::from_request_parts(parts, state).await;
+        let Some(viewer) = viewer else {
+            let log_in = format!("/login?next={}", parts.uri.path());
+            return Err(Redirect::to(&log_in).into_response());
+        };
+        check_permission(&shelved.publication, &viewer).map_err(IntoResponse::into_response)?;
+        Ok(Self { shelved, viewer })
+    }
 }
 
 /// Whether an account may change a publication.

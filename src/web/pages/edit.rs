@@ -1,7 +1,7 @@
 //! The form that changes what is said of a publication.
 
 use askama::Template;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -9,8 +9,7 @@ use super::Frame;
 use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
 use crate::publish::{EditError, Editor};
-use crate::web::auth::Viewer;
-use crate::web::edits::{check_permission, entity_tag};
+use crate::web::edits::{Changeable, entity_tag};
 use crate::web::error::{WebError, page as render, sentence, with_refusal};
 use crate::web::state::WebState;
 
@@ -39,15 +38,9 @@ pub(in crate::web) struct Edited {
 /// `GET /p/{id}/edit`
 pub(in crate::web) async fn page(
     State(state): State<WebState>,
-    Viewer(viewer): Viewer,
-    Path(id): Path<String>,
+    Changeable { shelved, viewer }: Changeable,
 ) -> Result<Response, WebError> {
-    let shelved = state.shelf.find(&id).await?;
     let publication = &shelved.publication;
-    let Some(viewer) = viewer else {
-        return Ok(log_in_first(publication));
-    };
-    check_permission(publication, &viewer)?;
     let words = publication.words();
     let form = form(&state, &viewer, publication, &words, None);
     Ok(render(&form)?.into_response())
@@ -57,16 +50,10 @@ pub(in crate::web) async fn page(
 pub(in crate::web) async fn save(
     State(state): State<WebState>,
     State(editor): State<Editor>,
-    Viewer(viewer): Viewer,
-    Path(id): Path<String>,
+    Changeable { shelved, viewer }: Changeable,
     Form(edited): Form<Edited>,
 ) -> Result<Response, WebError> {
-    let shelved = state.shelf.find(&id).await?;
     let publication = &shelved.publication;
-    let Some(viewer) = viewer else {
-        return Ok(log_in_first(publication));
-    };
-    check_permission(publication, &viewer)?;
     let words = Words {
         title: edited.title,
         description: edited.description,
@@ -82,7 +69,7 @@ pub(in crate::web) async fn save(
         Err(error) => return Err(error.into()),
     };
     // What was typed is not lost, and the form is now about the publication as it is.
-    let shelved = state.shelf.find(&id).await?;
+    let shelved = state.shelf.find(publication.id.as_str()).await?;
     let message = match &error {
         EditError::Changed => "Somebody else has changed this publication meanwhile. What you wrote is still here and not saved; save again to put it in place of theirs.".to_owned(),
         error => sentence(&error.to_string()),
@@ -107,8 +94,4 @@ fn form<'a>(
         max_title: state.ingest.options().max_title_length,
         error,
     }
-}
-
-fn log_in_first(publication: &Publication) -> Response {
-    Redirect::to(&format!("/login?next=/p/{}/edit", publication.id)).into_response()
 }

@@ -1,15 +1,13 @@
 //! The page that asks whether a publication is really to be withdrawn.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::Frame;
 use crate::ambient;
-use crate::domain::publication::Publication;
 use crate::publish::Editor;
-use crate::web::auth::Viewer;
-use crate::web::edits::check_permission;
+use crate::web::edits::Changeable;
 use crate::web::error::{WebError, page as render};
 use crate::web::state::WebState;
 use crate::web::text::{counted, shown, size};
@@ -27,15 +25,9 @@ struct WithdrawPage<'a> {
 /// `GET /p/{id}/withdraw`
 pub(in crate::web) async fn page(
     State(state): State<WebState>,
-    Viewer(viewer): Viewer,
-    Path(id): Path<String>,
+    Changeable { shelved, viewer }: Changeable,
 ) -> Result<Response, WebError> {
-    let shelved = state.shelf.find(&id).await?;
     let publication = &shelved.publication;
-    let Some(viewer) = viewer else {
-        return Ok(log_in_first(publication));
-    };
-    check_permission(publication, &viewer)?;
     let question = WithdrawPage {
         frame: Frame::new(Some(&viewer), state.who_may_publish),
         id: publication.id.as_str(),
@@ -48,23 +40,12 @@ pub(in crate::web) async fn page(
 
 /// `POST /p/{id}/withdraw`
 pub(in crate::web) async fn withdraw(
-    State(state): State<WebState>,
     State(editor): State<Editor>,
-    Viewer(viewer): Viewer,
-    Path(id): Path<String>,
+    Changeable { shelved, viewer }: Changeable,
 ) -> Result<Response, WebError> {
-    let shelved = state.shelf.find(&id).await?;
     let publication = &shelved.publication;
-    let Some(viewer) = viewer else {
-        return Ok(log_in_first(publication));
-    };
-    check_permission(publication, &viewer)?;
     editor.withdraw(publication, ambient::unix_now()).await?;
     tracing::info!(publication = %publication.id, account = %viewer.name, "withdrawn");
     // Its page now says that it was withdrawn.
     Ok(Redirect::to(&format!("/p/{}", publication.id)).into_response())
-}
-
-fn log_in_first(publication: &Publication) -> Response {
-    Redirect::to(&format!("/login?next=/p/{}/withdraw", publication.id)).into_response()
 }
