@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::content::is_at_hand;
 use super::error::WebError;
+use super::markdown::beginning;
 use super::personal::Personal;
 use super::state::WebState;
 use super::text::{counted, cut, machine_time, shown, size};
@@ -134,7 +135,10 @@ impl Entry {
         Self {
             page: state.links.page(publication.id),
             title: shown(&publication.title),
-            description: cut(&shown(&publication.description), DESCRIPTION),
+            description: cut(
+                &shown(beginning(&publication.description).trim_end()),
+                DESCRIPTION,
+            ),
             extent: format!("{} in {files}", size(publication.total_length)),
             publisher: publication.publisher.clone(),
             published_at: publication.published_at,

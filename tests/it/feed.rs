@@ -181,7 +181,7 @@ fn a_feed_is_well_formed_whatever_a_publisher_writes() {
     let server = Server::start();
     let title = "<b>Größe</b> & \"Maß\" ]]> 🌱";
     let description =
-        "\u{1}first \u{b}<script>alert('1')</script> &amp;\n\u{ffff}]]></description>";
+        "\u{1}first \u{b}<script>alert('1')</script> `&amp;`\n\u{ffff}]]></description>";
     let fields = [("title", title), ("description", description)];
     publish(&server, &server.token(), &fields, b"content");
     let rss = get(&format!("{}/feed.xml", server.url));
@@ -196,7 +196,8 @@ fn a_feed_is_well_formed_whatever_a_publisher_writes() {
     assert!(html.contains("&#38;amp;<br>]]&#62;"), "{html}");
 
     let json: Value = serde_json::from_slice(&get(&format!("{}/feed.json", server.url))).unwrap();
-    assert_eq!(json["items"][0]["content_text"], description);
+    let words = description.replace('`', "");
+    assert_eq!(json["items"][0]["content_text"], words);
     assert_eq!(json["items"][0]["title"], title);
 }
 

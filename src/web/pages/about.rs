@@ -9,13 +9,14 @@ use crate::domain::publication::Publication;
 use crate::web::content::media_type;
 use crate::web::error::WebError;
 use crate::web::links::Links;
+use crate::web::markdown::beginning;
 use crate::web::text::{counted, cut, excerpt, machine_time, shown, size};
 
 /// Characters of a description beside a link.
 const SUMMARY: usize = 200;
 
-/// Characters of a description in a dataset: search engines read no more.
-const DESCRIPTION: usize = 5000;
+/// Characters of a description in a dataset.
+const DESCRIPTION: usize = 2000;
 
 /// Files that a dataset names; the torrent and the API have all.
 const FILES: usize = 20;
@@ -41,7 +42,7 @@ impl About {
     ) -> Result<Self, WebError> {
         let dataset = serde_json::to_string(&dataset(links, publication, has_torrent))
             .map_err(|error| WebError::Internal(Box::new(error)))?;
-        let summary = match excerpt(&shown(&publication.description), SUMMARY) {
+        let summary = match excerpt(&shown(&beginning(&publication.description)), SUMMARY) {
             nothing if nothing.is_empty() => extent(publication),
             summary => summary,
         };
@@ -83,7 +84,7 @@ fn dataset(links: &Links, publication: &Publication, has_torrent: bool) -> Value
         "@context": "https://schema.org",
         "@type": "Dataset",
         "name": publication.title,
-        "description": match publication.description.as_str() {
+        "description": match beginning(&publication.description).trim_end() {
             "" => extent(publication),
             description => cut(description, DESCRIPTION),
         },
@@ -137,7 +138,21 @@ mod tests {
             about.dataset
         );
         assert_eq!(dataset["name"], publication.title);
-        assert_eq!(dataset["description"], publication.title);
+        let description = dataset["description"].as_str().unwrap();
+        assert!(
+            description.contains("<script>alert(1)</script>"),
+            "{description}"
+        );
+    }
+
+    #[test]
+    fn descriptions_are_told_without_the_signs_of_markdown() {
+        let mut publication = single_file("a.txt", 5);
+        publication.description =
+            "# Soil\n\nof the *Elbe* [marshes](https://example.org)".to_owned();
+        let (about, dataset) = about(&publication);
+        assert_eq!(about.summary, "Soil");
+        assert_eq!(dataset["description"], "Soil\nof the Elbe marshes");
     }
 
     #[test]
