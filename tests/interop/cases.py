@@ -1,6 +1,5 @@
 """The cases of clients that download from Sower: every client in every format and way, and what they cannot do."""
 
-import time
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,7 +11,7 @@ from clients.libtorrent import Libtorrent
 from clients.qbittorrent import QBittorrent
 from clients.rtorrent import Rtorrent
 from clients.transmission import Transmission
-from trial import wait, wait_for_files
+from trial import time_download
 
 # The slow ones first, so that none of them is left alone at the end.
 CLIENTS = (BiglyBt, Transmission, QBittorrent, BitTornado, Libtorrent, Rtorrent, Aria2)
@@ -112,12 +111,7 @@ class ClientCase:
             self.way.prepare(host)
             job = Job(host, self.way.source(lab.published[self.format]), state / "downloads", state)
             client = self.client(job)
-            began = time.monotonic()
-            client.start()
-            wait(client.is_done, deadline, "it did not finish in time")
-            seconds = time.monotonic() - began
-            wait_for_files(lambda: lab.publication.differs(job.folder, client.makes_empty_files, client.leaves))
-            return seconds
+            return time_download(client, lab.publication, deadline)
 
 
 def every_client_case():

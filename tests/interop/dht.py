@@ -11,7 +11,7 @@ from clients.aria2 import Aria2
 from clients.libtorrent import Libtorrent, LibtorrentSeed
 from clients.qbittorrent import QBittorrent
 from server import Sower
-from trial import wait, wait_for_files
+from trial import time_download, wait, wait_for_files
 
 NODE_PORT = 6882
 SECTION = """\
@@ -99,13 +99,7 @@ class DhtCase:
             wait(lambda: dht.knows(info_hash(published.magnet)), deadline, "the server did not announce the torrent")
             host = hosts.enter_context(lab.network.add("dht-client"))
             client = self.client(Job(host, source(host, torrent), state / "downloads", state))
-            began = time.monotonic()
-            client.start()
-            wait(client.is_done, deadline, "it did not finish in time")
-            seconds = time.monotonic() - began
-            folder = state / "downloads"
-            wait_for_files(lambda: lab.publication.differs(folder, client.makes_empty_files, client.leaves))
-            return seconds
+            return time_download(client, lab.publication, deadline)
 
 
 @dataclass(frozen=True)

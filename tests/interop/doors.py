@@ -11,7 +11,7 @@ from clients.rtorrent import Rtorrent
 from clients.transmission import Transmission
 from clients.webtorrent import ChromiumPage, WebTorrent, WebTorrentSeed
 from server import PORT, Sower
-from trial import POLL_SECONDS, wait, wait_for_files
+from trial import POLL_SECONDS, time_download, wait
 
 SHELF_PORT = 8000
 SEEDERS, _, COMPLETED = range(3)
@@ -85,13 +85,7 @@ class DoorCase:
             before = wait_for_numbers(lambda: server.numbers(published, whole), deadline, seeders=1)
             url = f"http://{tracker_host.address}:{SHELF_PORT}/{torrent.name}"
             client = self.client(Job(host, url, state / "downloads", state))
-            began = time.monotonic()
-            client.start()
-            wait(client.is_done, deadline, "it did not finish in time")
-            seconds = time.monotonic() - began
-            wait_for_files(
-                lambda: lab.publication.differs(state / "downloads", client.makes_empty_files, client.leaves)
-            )
+            seconds = time_download(client, lab.publication, deadline)
             # Some clients stay as seeds and some leave; some tell at once that they are done, and some never.
             after = wait_for_numbers(lambda: server.numbers(published, whole), deadline, seeders=1)
             if after[COMPLETED] - before[COMPLETED] not in (0, 1):

@@ -10,7 +10,7 @@ from clients.qbittorrent import QBittorrent
 from clients.rtorrent import Rtorrent
 from clients.transmission import Transmission
 from server import Sower
-from trial import wait, wait_for_files
+from trial import time_download, wait, wait_for_files
 
 SECTION = """\
 ## Encrypted
@@ -97,13 +97,7 @@ class EncryptedCase:
             published = server.publish(lab.publication, self.format)
             host.refuse(b"GET /web-seed/", b"HEAD /web-seed/", b"\x13BitTorrent protocol")
             client = self.client(Job(host, published.torrent_url, state / "downloads", state))
-            began = time.monotonic()
-            client.start()
-            wait(client.is_done, deadline, "it did not finish in time")
-            seconds = time.monotonic() - began
-            folder = state / "downloads"
-            wait_for_files(lambda: lab.publication.differs(folder, client.makes_empty_files, client.leaves))
-            return seconds
+            return time_download(client, lab.publication, deadline)
 
 
 @dataclass(frozen=True)

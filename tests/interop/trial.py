@@ -72,3 +72,13 @@ def wait_for_files(difference):
         if time.monotonic() > deadline:
             raise Failed(found)
         time.sleep(POLL_SECONDS)
+
+
+def time_download(client, publication, deadline):
+    """Lets a client download; the seconds until it said that it was done, if what it wrote is what was published."""
+    began = time.monotonic()
+    client.start()
+    wait(client.is_done, deadline, "it did not finish in time")
+    seconds = time.monotonic() - began
+    wait_for_files(lambda: publication.differs(client.job.folder, client.makes_empty_files, client.leaves))
+    return seconds

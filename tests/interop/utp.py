@@ -1,6 +1,5 @@
 """uTP: clients whose TCP is cut off, but for HTTP to the tracker, download from us."""
 
-import time
 from dataclasses import dataclass
 
 from clients import Job
@@ -8,7 +7,7 @@ from clients.libtorrent import Libtorrent
 from clients.qbittorrent import QBittorrent
 from clients.transmission import Transmission
 from encryption import Rc4Libtorrent
-from trial import wait, wait_for_files
+from trial import time_download
 
 SECTION = """\
 ## Over uTP
@@ -62,13 +61,7 @@ class UtpCase:
             host.refuse_all_but(b"GET /announce", b"GET /scrape", b"GET /p/")
             host.refuse_callers()
             client = self.client(Job(host, lab.published[self.format].torrent_url, state / "downloads", state))
-            began = time.monotonic()
-            client.start()
-            wait(client.is_done, deadline, "it did not finish in time")
-            seconds = time.monotonic() - began
-            folder = state / "downloads"
-            wait_for_files(lambda: lab.publication.differs(folder, client.makes_empty_files, client.leaves))
-            return seconds
+            return time_download(client, lab.publication, deadline)
 
 
 def every_utp_case():
