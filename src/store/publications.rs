@@ -35,7 +35,8 @@ pub const MAX_PAGE: u32 = 100;
 /// Which publications a catalogue page shows, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageQuery {
-    /// Words, each of which the title, description or name has to contain; empty for all.
+    /// Words that begin words of the title, the description or the names of files, and phrases in quotes: all of them have to be
+    /// there, whatever their case and diacritics. Empty for all.
     pub text: String,
     /// Where the previous page ended; `None` for the first page.
     pub after: Option<Cursor>,
@@ -43,13 +44,26 @@ pub struct PageQuery {
     pub limit: u32,
 }
 
-/// The last publication of a page: the next page begins after it.
+/// The last publication of a page, by its number in the order in which publications came out: the next page begins after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    /// When it was published, in seconds since 1970.
-    pub published_at: i64,
-    /// Which one it was, among those of the same second.
-    pub id: PublicationId,
+pub struct Cursor(pub i64);
+
+/// Matches of a search that are counted.
+pub const MAX_COUNTED: u64 = 1_000;
+
+/// How many publications match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// So many.
+    Exactly(u64),
+    /// More than [`MAX_COUNTED`], and nobody has counted them.
+    Many,
+}
+
+impl Default for Total {
+    fn default() -> Self {
+        Self::Exactly(0)
+    }
 }
 
 /// A page of the catalogue.
@@ -60,7 +74,7 @@ pub struct Page {
     /// Where the next page begins; `None` on the last page.
     pub next: Option<Cursor>,
     /// How many publications match in all.
-    pub total: u64,
+    pub total: Total,
 }
 
 /// What a catalogue shows of a publication: all but its files.

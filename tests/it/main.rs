@@ -32,6 +32,7 @@ mod proxies;
 mod publish;
 mod scripted_seed;
 mod scrub;
+mod search;
 mod show_command;
 mod simulation;
 mod statistics;

@@ -10,7 +10,7 @@ use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
 use crate::store::StoreError;
 use crate::store::publications::{
-    Due, IndexEntry, PageQuery, PublicationStore, StoredMetainfo, Verified,
+    Due, IndexEntry, MAX_COUNTED, PageQuery, PublicationStore, StoredMetainfo, Total, Verified,
 };
 
 /// A publication of two files, published at `published_at` and unlike every other example in id and info-hash.
@@ -63,7 +63,10 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     shows_pages_newest_first(store).await;
     lists_the_oldest_first(store).await;
     finds_words_wherever_they_stand(store).await;
+    finds_what_is_said_now(store).await;
+    pages_of_a_search_go_on_where_the_last_ended(store).await;
     forgets_what_is_withdrawn_but_that_it_was(store).await;
+    counts_matches_up_to_a_bound(store).await;
 }
 
 async fn gives_back_what_was_inserted(store: &dyn PublicationStore) {
@@ -261,7 +264,7 @@ async fn keeps_what_checks_have_found(store: &dyn PublicationStore) {
 }
 
 async fn shows_pages_newest_first(store: &dyn PublicationStore) {
-    // Two of the same second: the id decides.
+    // In the order in which they came, whatever the clock said.
     for (id, published_at) in [
         ("caaaaaaaaa", 3_000),
         ("daaaaaaaaa", 2_000),
@@ -277,7 +280,7 @@ async fn shows_pages_newest_first(store: &dyn PublicationStore) {
     let mut seen = Vec::new();
     loop {
         let page = store.page(&query).await.unwrap();
-        assert_eq!(page.total, 6);
+        assert_eq!(page.total, Total::Exactly(6));
         for summary in &page.publications {
             assert_eq!(summary.file_count, 2);
             assert!(summary.publication.files.is_empty());
@@ -290,12 +293,12 @@ async fn shows_pages_newest_first(store: &dyn PublicationStore) {
     assert_eq!(
         seen,
         [
-            "caaaaaaaaa",
             "eaaaaaaaaa",
             "daaaaaaaaa",
-            "aaaaaaaaaa",
+            "caaaaaaaaa",
+            "vvvvvvvvvv",
             "hhhhhhhhhh",
-            "vvvvvvvvvv"
+            "aaaaaaaaaa"
         ]
     );
     // A limit out of bounds is moved to the nearer end.
@@ -327,36 +330,129 @@ async fn lists_the_oldest_first(store: &dyn PublicationStore) {
     assert_eq!(listed(u64::MAX, 9).await, []);
 }
 
+/// The ids of what a search finds, newest first.
+async fn found(store: &dyn PublicationStore, text: &str) -> Vec<String> {
+    let query = PageQuery {
+        text: text.to_owned(),
+        after: None,
+        limit: 100,
+    };
+    let page = store.page(&query).await.unwrap();
+    let excerpt: String = text.chars().take(40).collect();
+    let count = page.publications.len() as u64;
+    assert_eq!(page.total, Total::Exactly(count), "{excerpt:?}");
+    let found = page.publications.iter();
+    found.map(|it| it.publication.id.to_string()).collect()
+}
+
 async fn finds_words_wherever_they_stand(store: &dyn PublicationStore) {
-    let (mut percent, metainfo) = example("paaaaaaaaa", 10);
-    percent.title = "100%_sure \\o/".to_owned();
-    percent.name = "debian-13.iso".to_owned();
-    percent.description = "An installer".to_owned();
-    store.insert(&percent, &metainfo).await.unwrap();
+    let (mut debian, metainfo) = example("paaaaaaaaa", 10);
+    debian.title = "100%_sure \\o/".to_owned();
+    debian.name = "debian-13.iso".to_owned();
+    debian.description = "An installer for the Øresund, façade and naïve".to_owned();
+    store.insert(&debian, &metainfo).await.unwrap();
     for (text, expected) in [
         ("debian", 1),
+        ("deb", 1),
+        ("ebian", 0),
         ("DEBIAN installer", 1),
         ("  installer   sure ", 1),
         ("debian folder", 0),
-        ("%", 1),
-        ("0%_s", 1),
-        ("_", 1),
-        ("\\", 1),
-        ("'; DROP TABLE publication", 0),
-        ("title of", 6),
+        ("debian-13.iso", 1),
+        ("13.i", 1),
+        ("iso debian", 1),
+        ("\"installer for the\"", 1),
+        ("\"for installer the\"", 0),
+        ("\"installer fo\"", 0),
+        ("“installer for”", 1),
+        ("facade NAIVE", 1),
+        ("fac\u{327}ade", 1),
+        ("tres", 6),
         ("très", 6),
+        ("title of", 6),
+        ("日本語", 7),
+        ("\"quoted name\"", 7),
+        ("sub", 7),
+        // Nothing of a search is understood as anything but words.
+        ("%", 0),
+        ("sure %", 1),
+        ("*", 0),
+        ("debian*", 1),
+        ("\"", 0),
+        ("NOT sure", 0),
+        ("title:sure", 0),
+        ("sure OR folder", 0),
+        ("NEAR(sure o)", 0),
+        ("'; DROP TABLE publication", 0),
+        ("sure\0debian", 1),
         (&"title ".repeat(10_000), 6),
         (&"x".repeat(100_000), 0),
     ] {
-        let query = PageQuery {
-            text: text.to_owned(),
-            after: None,
-            limit: 100,
-        };
-        let page = store.page(&query).await.unwrap();
         let excerpt: String = text.chars().take(40).collect();
-        assert_eq!(page.total, expected, "{excerpt:?}");
-        assert_eq!(page.publications.len() as u64, expected, "{excerpt:?}");
+        assert_eq!(found(store, text).await.len(), expected, "{excerpt:?}");
+    }
+}
+
+async fn finds_what_is_said_now(store: &dyn PublicationStore) {
+    let (publication, _) = example("paaaaaaaaa", 10);
+    let now = store.publication(publication.id).await.unwrap().unwrap();
+    let words = Words {
+        title: "Bookworm".to_owned(),
+        description: String::new(),
+    };
+    let changed = store.reword(publication.id, &now.words(), &words).await;
+    assert!(changed.unwrap());
+    for (text, expected) in [("installer", 0), ("bookworm", 1), ("debian", 1)] {
+        assert_eq!(found(store, text).await.len(), expected, "{text}");
+    }
+    // What nobody has seen changes no word.
+    let seen = now.words();
+    let changed = store.reword(publication.id, &seen, &seen).await;
+    assert!(!changed.unwrap());
+    assert_eq!(found(store, "installer").await.len(), 0);
+}
+
+async fn pages_of_a_search_go_on_where_the_last_ended(store: &dyn PublicationStore) {
+    let all = found(store, "très").await;
+    let mut query = PageQuery {
+        text: "tres".to_owned(),
+        after: None,
+        limit: 2,
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = store.page(&query).await.unwrap();
+        let found = page.publications.iter();
+        seen.extend(found.map(|it| it.publication.id.to_string()));
+        let Some(next) = page.next else { break };
+        query.after = Some(next);
+    }
+    assert_eq!((seen.len(), seen), (6, all));
+}
+
+async fn counts_matches_up_to_a_bound(store: &dyn PublicationStore) {
+    for number in 0..=MAX_COUNTED {
+        // Digits as letters, for ids have no 0 and 1.
+        let digits = format!("{number:04}").into_bytes();
+        let digits = digits
+            .into_iter()
+            .map(|digit| char::from(digit - b'0' + b'a'));
+        let id = format!("zzzzzz{}", digits.collect::<String>());
+        let (mut publication, metainfo) = example(&id, 10);
+        publication.description = "One of a crowd".to_owned();
+        publication.files.clear();
+        store.insert(&publication, &metainfo).await.unwrap();
+        let query = PageQuery {
+            text: "crowd".to_owned(),
+            ..PageQuery::default()
+        };
+        if number % 333 == 0 || number + 1 >= MAX_COUNTED {
+            let expected = match number + 1 {
+                count @ 0..=MAX_COUNTED => Total::Exactly(count),
+                _ => Total::Many,
+            };
+            assert_eq!(store.page(&query).await.unwrap().total, expected);
+        }
     }
 }
 
@@ -368,8 +464,12 @@ async fn forgets_what_is_withdrawn_but_that_it_was(store: &dyn PublicationStore)
     assert!(!store.withdraw(nobody, 5_000).await.unwrap());
     assert_eq!(store.withdrawn(nobody).await.unwrap(), None);
     assert_eq!(store.withdrawn(id).await.unwrap(), None);
+    let found_before = found(store, "title of").await;
+    let listed_before = found(store, "").await.len();
 
     assert!(store.withdraw(id, 5_000).await.unwrap());
+    assert_eq!(found(store, "title of").await.len(), found_before.len() - 1);
+    assert_eq!(found(store, "").await.len(), listed_before - 1);
     assert_eq!(store.withdrawn(id).await.unwrap(), Some(5_000));
     assert_eq!(store.publication(id).await.unwrap(), None);
     assert_eq!(store.metainfo(id).await.unwrap(), None);

@@ -6,8 +6,10 @@
 
 mod accounts;
 mod history;
+mod listing;
 mod passkeys;
 mod publications;
+mod search;
 mod verification;
 mod withdrawals;
 
@@ -25,7 +27,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (
         1,
         "publications and accounts",
@@ -50,6 +52,11 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
         5,
         "withdrawals",
         include_str!("../../../migrations/sqlite/0005_withdrawals.sql"),
+    ),
+    (
+        7,
+        "search",
+        include_str!("../../../migrations/sqlite/0007_search.sql"),
     ),
 ];
 

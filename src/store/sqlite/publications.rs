@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::SqliteStore;
+use super::search::index_words;
 use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
 use crate::domain::tally::Counts;
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
@@ -15,13 +16,8 @@ use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
 use crate::store::StoreError;
 use crate::store::publications::{
-    Cursor, IndexEntry, MAX_PAGE, Page, PageQuery, PublicationStore, PublicationSummary,
-    StoredMetainfo,
+    IndexEntry, Page, PageQuery, PublicationStore, PublicationSummary, StoredMetainfo,
 };
-
-/// Words of a search that count, and characters of each: a pattern costs time for every publication.
-const MAX_WORDS: usize = 16;
-const MAX_WORD_LENGTH: usize = 128;
 
 #[async_trait]
 impl PublicationStore for SqliteStore {
@@ -70,6 +66,11 @@ impl PublicationStore for SqliteStore {
         .bind(to_json(&files)?)
         .execute(&mut *transaction)
         .await?;
+        sqlx::query("INSERT INTO listing (publication) VALUES ($1)")
+            .bind(publication.id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        index_words(&mut transaction, publication.id).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -126,59 +127,16 @@ impl PublicationStore for SqliteStore {
         .bind(&from.description)
         .execute(&mut *transaction)
         .await?;
+        let was_seen = done.rows_affected() > 0;
+        if was_seen {
+            index_words(&mut transaction, id).await?;
+        }
         transaction.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(was_seen)
     }
 
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
-        let patterns = to_json(&like_patterns(&query.text))?;
-        let after = query.after.as_ref();
-        let limit = query.limit.clamp(1, MAX_PAGE);
-        // One more than the page holds tells whether another page follows.
-        let rows: Vec<PublicationRow> = sqlx::query_as(
-            "SELECT * FROM publication
-             WHERE ($1 IS NULL OR (published_at, id) < ($1, $2))
-               AND NOT EXISTS (
-                   SELECT 1 FROM json_each($3) AS word
-                   WHERE NOT (title LIKE word.value ESCAPE '\\'
-                       OR name LIKE word.value ESCAPE '\\'
-                       OR description LIKE word.value ESCAPE '\\'))
-             ORDER BY published_at DESC, id DESC
-             LIMIT $4",
-        )
-        .bind(after.map(|cursor| cursor.published_at))
-        .bind(after.map(|cursor| cursor.id.as_str()))
-        .bind(&patterns)
-        .bind(i64::from(limit).saturating_add(1))
-        .fetch_all(&self.readers)
-        .await?;
-        let total: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM publication
-             WHERE NOT EXISTS (
-                 SELECT 1 FROM json_each($1) AS word
-                 WHERE NOT (title LIKE word.value ESCAPE '\\'
-                     OR name LIKE word.value ESCAPE '\\'
-                     OR description LIKE word.value ESCAPE '\\'))",
-        )
-        .bind(&patterns)
-        .fetch_one(&self.readers)
-        .await?;
-
-        let has_more = rows.len() > to_usize(limit);
-        let publications = rows
-            .into_iter()
-            .take(to_usize(limit))
-            .map(PublicationRow::into_summary)
-            .collect::<Result<Vec<_>, _>>()?;
-        let last = publications.last().map(|summary| Cursor {
-            published_at: summary.publication.published_at,
-            id: summary.publication.id,
-        });
-        Ok(Page {
-            publications,
-            next: last.filter(|_| has_more),
-            total: from_integer(total),
-        })
+        self.catalogue_page(query).await
     }
 
     async fn oldest_first(
@@ -239,7 +197,7 @@ pub(super) fn to_counts(row: &SqliteRow) -> Result<Counts, StoreError> {
     })
 }
 
-struct PublicationRow {
+pub(super) struct PublicationRow {
     id: String,
     title: String,
     description: String,
@@ -276,7 +234,7 @@ impl FromRow<'_, SqliteRow> for PublicationRow {
 }
 
 impl PublicationRow {
-    fn into_summary(self) -> Result<PublicationSummary, StoreError> {
+    pub(super) fn into_summary(self) -> Result<PublicationSummary, StoreError> {
         let id = to_id(&self.id)?;
         let info_hashes = to_info_hashes(
             id,
@@ -363,25 +321,6 @@ impl FileRow {
     }
 }
 
-/// The words of a search as patterns of `LIKE`, in which `%`, `_` and `\` mean themselves.
-fn like_patterns(text: &str) -> Vec<String> {
-    let escape = |word: &str| {
-        let mut pattern = String::from("%");
-        for c in word.chars().take(MAX_WORD_LENGTH) {
-            if matches!(c, '%' | '_' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(c);
-        }
-        pattern.push('%');
-        pattern
-    };
-    text.split_whitespace()
-        .take(MAX_WORDS)
-        .map(escape)
-        .collect()
-}
-
 pub(super) fn to_id(text: &str) -> Result<PublicationId, StoreError> {
     text.parse()
         .map_err(|_| StoreError::Damaged(format!("{text:?} is the id of a publication")))
@@ -418,8 +357,4 @@ pub(super) fn to_integer(number: impl TryInto<i64>) -> i64 {
 
 pub(super) fn from_integer(integer: i64) -> u64 {
     integer.try_into().unwrap_or(0)
-}
-
-fn to_usize(number: u32) -> usize {
-    number.try_into().unwrap_or(usize::MAX)
 }

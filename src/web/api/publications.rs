@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::domain::account::Account;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::engine::Engine;
-use crate::store::publications::{Cursor, MAX_PAGE, PageQuery};
+use crate::store::publications::{Cursor, MAX_COUNTED, MAX_PAGE, PageQuery, Total};
 use crate::tracker::service::Tracker;
 use crate::web::auth::{Caller, Viewer};
 use crate::web::edits::entity_tag;
@@ -100,6 +100,8 @@ struct ServedJson {
 struct PageJson {
     publications: Vec<PublicationJson>,
     total: u64,
+    /// Whether `total` is all of them, or as far as matches are counted.
+    total_is_exact: bool,
     next_cursor: Option<String>,
 }
 
@@ -286,9 +288,14 @@ pub(in crate::web) async fn list(
             )
         })
         .collect();
+    let (total, total_is_exact) = match found.total {
+        Total::Exactly(total) => (total, true),
+        Total::Many => (MAX_COUNTED, false),
+    };
     let page = Json(PageJson {
         publications,
-        total: found.total,
+        total,
+        total_is_exact,
         next_cursor: found.next.map(cursor_text),
     });
     Ok(describer.personal.keep(page.into_response()))
@@ -309,24 +316,19 @@ pub(in crate::web) async fn one(
 
 /// A cursor as it stands in addresses.
 pub(in crate::web) fn cursor_text(cursor: Cursor) -> String {
-    format!("{}-{}", cursor.published_at, cursor.id)
+    cursor.0.to_string()
 }
 
 /// Reads a cursor back.
 pub(in crate::web) fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, WebError> {
     let Some(text) = text else { return Ok(None) };
-    let read = || {
-        let (published_at, id) = text.rsplit_once('-')?;
-        Some(Cursor {
-            published_at: published_at.parse().ok()?,
-            id: id.parse().ok()?,
+    text.parse()
+        .map(|number| Some(Cursor(number)))
+        .map_err(|_| {
+            WebError::Invalid(
+                "The cursor is not one that this server gave. Begin without a cursor.".to_owned(),
+            )
         })
-    };
-    read().map(Some).ok_or_else(|| {
-        WebError::Invalid(
-            "The cursor is not one that this server gave. Begin without a cursor.".to_owned(),
-        )
-    })
 }
 
 #[cfg(test)]
@@ -335,16 +337,13 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_what_it_writes() {
-        let cursor = Cursor {
-            published_at: -5,
-            id: "abcdefghij".parse().unwrap(),
-        };
+        let cursor = Cursor(i64::MAX);
         assert_eq!(
             read_cursor(Some(&cursor_text(cursor))).unwrap(),
             Some(cursor)
         );
         assert_eq!(read_cursor(None).unwrap(), None);
-        for text in ["", "5", "x-abcdefghij", "5-short"] {
+        for text in ["", "x", "1.5", "5-abcdefghij", "9223372036854775808"] {
             assert!(read_cursor(Some(text)).is_err(), "{text}");
         }
     }

@@ -10,14 +10,14 @@ use serde::Deserialize;
 use super::Frame;
 use crate::catalog::Catalog;
 use crate::domain::account::WhoMayPublish;
-use crate::store::publications::{Page, PageQuery, PublicationSummary};
+use crate::store::publications::{MAX_COUNTED, Page, PageQuery, PublicationSummary, Total};
 use crate::tracker::service::Tracker;
 use crate::web::api::publications::{cursor_text, read_cursor};
 use crate::web::auth::{Auth, Viewer};
 use crate::web::error::{WebError, page as render};
 use crate::web::links::encode_segment;
 use crate::web::markdown::beginning;
-use crate::web::text::{counted, day, excerpt, machine_time, shown, size};
+use crate::web::text::{counted, day, excerpt, grouped, machine_time, shown, size};
 
 /// Publications on a page.
 const PAGE: u32 = 20;
@@ -85,7 +85,7 @@ pub(in crate::web) async fn page(
         .collect();
     render(&BrowsePage {
         frame: Frame::new(viewer.as_ref(), who_may_publish),
-        count: counted(found.total, "publication", "publications"),
+        count: count_in_words(found.total),
         cards,
         is_first_page: asked.cursor.is_none(),
         older: older(&query, &found),
@@ -101,6 +101,13 @@ fn older(query: &str, found: &Page) -> Option<String> {
     } else {
         format!("/?q={}&cursor={cursor}", encode_segment(query))
     })
+}
+
+fn count_in_words(total: Total) -> String {
+    match total {
+        Total::Exactly(total) => counted(total, "publication", "publications"),
+        Total::Many => format!("More than {} publications", grouped(MAX_COUNTED)),
+    }
 }
 
 impl Card {
