@@ -88,8 +88,8 @@ impl Services for House {
             source,
         } = arrival;
         let (engine, shutdown) = (self.engine.clone(), self.shutdown.clone());
-        self.hand_over(stream, async move |stream| {
-            engine.serve(stream, received, source, &shutdown).await;
+        self.hand_over(stream, move |stream| {
+            engine.serve(stream, received, source, shutdown)
         });
     }
 }

@@ -197,7 +197,7 @@ pub(crate) struct Connection<'a, P> {
     /// Bytes that came behind the handshake.
     pub(crate) received: BytesMut,
     pub(crate) session: Session,
-    pub(crate) party: &'a mut P,
+    pub(crate) party: P,
     pub(crate) options: &'a Options,
     /// Bytes to make room for at each read: little for requests, much for blocks.
     pub(crate) read_size: usize,

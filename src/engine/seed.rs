@@ -163,14 +163,14 @@ impl Engine {
     }
 
     /// Serves a peer that connected to us, until either side ends it. `received` holds the bytes that came already.
-    pub async fn serve(
+    pub fn serve(
         &self,
         stream: TcpStream,
         received: BytesMut,
         source: SocketAddr,
-        shutdown: &CancellationToken,
-    ) {
-        self.attend(stream.into(), received, source, shutdown).await;
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        self.attend(stream.into(), received, source, shutdown)
     }
 
     /// Serves whoever connects over uTP, each in a task of its own, until shutdown.
@@ -203,33 +203,38 @@ impl Engine {
                 };
                 drop(waiting);
                 if let Ok(Ok(())) = heard {
-                    engine.attend(stream, received, source, &shutdown).await;
+                    engine.attend(stream, received, source, shutdown).await;
                 }
             });
         }
     }
 
-    async fn attend(
+    /// A peer may stay for days, and keeps no room for how it was received: hence the boxes. An `async fn` would keep what it was called with
+    /// beside what it makes of that.
+    fn attend(
         &self,
         stream: Stream,
         received: BytesMut,
         source: SocketAddr,
-        shutdown: &CancellationToken,
-    ) {
-        let Some(_place) = self.0.connections.enter(source.ip().to_canonical()) else {
-            self.0.figures.add(Count::NoPlace, 1);
-            tracing::debug!(%source, "no place for another peer");
-            return;
-        };
-        // Boxed, both: a peer may stay for days, and keeps no room for how it was received.
-        if let Some((received, torrent)) = Box::pin(self.receive(stream, received, source)).await {
-            Box::pin(self.accompany(received, torrent, source, shutdown)).await;
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let engine = self.clone();
+        let received = Box::pin(self.clone().receive(stream, received, source));
+        async move {
+            let Some(_place) = engine.0.connections.enter(source.ip().to_canonical()) else {
+                engine.0.figures.add(Count::NoPlace, 1);
+                tracing::debug!(%source, "no place for another peer");
+                return;
+            };
+            if let Some((received, torrent)) = received.await {
+                Box::pin(engine.accompany(received, torrent, source, &shutdown)).await;
+            }
         }
     }
 
     /// Shakes hands, and finds the torrent that the peer wants.
     async fn receive(
-        &self,
+        self,
         stream: Stream,
         received: BytesMut,
         source: SocketAddr,
@@ -255,48 +260,58 @@ impl Engine {
     }
 
     /// Serves a peer that has been received, until either side ends it.
-    async fn accompany(
+    fn accompany<'a>(
+        &'a self,
+        received: Received,
+        torrent: Arc<Torrent>,
+        source: SocketAddr,
+        shutdown: &'a CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'a {
+        let publication = received.publication;
+        let peer_id = received.handshake.peer_id;
+        let mut connection = self.connect(received, torrent, source);
+        async move {
+            let Some(connection) = &mut connection else {
+                self.0.figures.add(Count::NoPlace, 1);
+                return tracing::debug!(%source, %publication, "no place for another peer");
+            };
+            let closed = connection.run(shutdown).await;
+            tracing::debug!(%source, %peer_id, %publication, reason = %closed, "peer has gone");
+        }
+    }
+
+    /// Takes a peer in among those of its torrent, and greets it; `None` where there is no place.
+    fn connect(
         &self,
         received: Received,
         torrent: Arc<Torrent>,
         source: SocketAddr,
-        shutdown: &CancellationToken,
-    ) {
-        let Received {
-            stream,
-            rest: received,
-            handshake,
-            publication,
-        } = received;
+    ) -> Option<Connection<'_, Seeding<'_>>> {
         let geometry = torrent.info.geometry;
-        let Some(mut peer) = Seeding::join(&self.0, torrent, source, &stream) else {
-            self.0.figures.add(Count::NoPlace, 1);
-            return tracing::debug!(%source, %publication, "no place for another peer");
-        };
+        let party = Seeding::join(&self.0, torrent, source, &received.stream)?;
         self.0.figures.add(Count::Admitted, 1);
-        let told = peer.told_at_once();
         let options = &self.0.options;
-        let mut connection = Connection {
-            stream,
-            received,
-            session: Session::new(
-                geometry,
-                told,
-                handshake.reserved,
-                options.session(),
-                ambient::now(),
-            ),
-            party: &mut peer,
+        let reserved = received.handshake.reserved;
+        let mut session = Session::new(
+            geometry,
+            party.told_at_once(),
+            reserved,
+            options.session(),
+            ambient::now(),
+        );
+        if reserved.has_extension_protocol() {
+            party.introduce(&mut session, source.ip());
+        }
+        Some(Connection {
+            stream: received.stream,
+            received: received.rest,
+            session,
+            party,
             options,
             read_size: READ_SIZE,
             grant: None,
             taken: 0,
-        };
-        if handshake.reserved.has_extension_protocol() {
-            (connection.party).introduce(&mut connection.session, source.ip());
-        }
-        let closed = connection.run(shutdown).await;
-        tracing::debug!(%source, peer_id = %handshake.peer_id, %publication, reason = %closed, "peer has gone");
+        })
     }
 
     /// What is counted since the start.

@@ -54,7 +54,7 @@ pub(super) async fn call(
         }
     };
     let now = ambient::now();
-    let (mut peer, our_pieces) = Leeching::join(swarm, key, to_check, now);
+    let (peer, our_pieces) = Leeching::join(swarm, key, to_check, now);
     let options = peer.swarm.options.connection();
     let mut session = Session::new(
         peer.swarm.info.geometry,
@@ -70,7 +70,7 @@ pub(super) async fn call(
         stream,
         received,
         session,
-        party: &mut peer,
+        party: peer,
         options: &options,
         read_size: READ_SIZE,
         grant: None,
@@ -80,7 +80,7 @@ pub(super) async fn call(
     tracing::debug!(%address, peer_id = %handshake.peer_id, reason = %closed, "peer has gone");
     match closed {
         Closed::Poisoned => Outcome::Banned,
-        _ if peer.has_given => Outcome::Useful,
+        _ if connection.party.has_given => Outcome::Useful,
         _ => Outcome::Useless,
     }
 }
