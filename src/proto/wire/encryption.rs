@@ -8,12 +8,14 @@
 //! begin right behind the longest pad at the latest, and the first payload has up to [`MAX_FIRST_PAYLOAD`] bytes.
 
 mod keys;
+mod keystream;
 
 use bytes::{Buf, BytesMut};
 use rand::{Rng, RngExt};
 
 use self::keys::{HASH_LENGTH, PrivateKey, Secret};
-pub use self::keys::{KEY_LENGTH, Keystream, TorrentMark};
+pub use self::keys::{KEY_LENGTH, TorrentMark};
+pub use self::keystream::Keystream;
 use crate::proto::id::InfoHash;
 
 /// Bytes of a pad, at most.

@@ -3,9 +3,9 @@
 use crypto_bigint::modular::ConstMontyForm;
 use crypto_bigint::{U192, U768, const_monty_params};
 use rand::Rng;
-use rc4::{KeyInit, Rc4, StreamCipher};
 use sha1::{Digest, Sha1};
 
+use super::Keystream;
 use crate::proto::id::InfoHash;
 
 /// Bytes in a public key, and in the secret of two.
@@ -16,9 +16,6 @@ pub(super) const HASH_LENGTH: usize = 20;
 
 /// Bits of a private key: the specification finds 160 enough for a secret that guards nothing but what a connection is about.
 const PRIVATE_BITS: u32 = 160;
-
-/// Bytes of each keystream that nobody uses, for the first ones of RC4 tell too much of its key.
-const DISCARDED: usize = 1_024;
 
 const_monty_params!(
     Prime,
@@ -102,30 +99,6 @@ impl TorrentMark {
     }
 }
 
-/// One direction of an encrypted connection (RC4): to encrypt and to decrypt are the same.
-pub struct Keystream(Rc4);
-
-impl Keystream {
-    fn new(key: &[u8; HASH_LENGTH]) -> Self {
-        #[expect(clippy::expect_used, reason = "RC4 takes keys of 1 to 256 bytes")]
-        let rc4 = Rc4::new_from_slice(key).expect("the key has twenty bytes");
-        let mut keystream = Self(rc4);
-        keystream.apply(&mut [0; DISCARDED]);
-        keystream
-    }
-
-    /// Encrypts or decrypts the next bytes of the stream, in place.
-    pub fn apply(&mut self, bytes: &mut [u8]) {
-        self.0.apply_keystream(bytes);
-    }
-}
-
-impl std::fmt::Debug for Keystream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keystream(..)")
-    }
-}
-
 fn hash(parts: &[&[u8]]) -> [u8; HASH_LENGTH] {
     let mut hasher = Sha1::new();
     for part in parts {
@@ -177,12 +150,5 @@ mod tests {
             assert!(ours.agree(&weak).is_none());
         }
         assert!(ours.agree(&key(2)).is_some());
-    }
-
-    #[test]
-    fn keystream_is_rc4_behind_its_first_kilobyte() {
-        let mut bytes = [0; 16];
-        Keystream::new(b"twenty bytes of key!").apply(&mut bytes);
-        assert_eq!(HEXLOWER.encode(&bytes), "65e0b11726271b51dd6e503eaf7ef46b");
     }
 }
