@@ -14,6 +14,7 @@ from lab import CACHE, HERE, Missing
 LIBTORRENT_PYTHON = CACHE / "venv/bin/python"
 AQUATIC = CACHE / "cargo/bin"
 IMDL = CACHE / "cargo/bin/imdl"
+RQBIT = CACHE / "cargo/bin/rqbit"
 
 
 class Sower:
@@ -147,6 +148,76 @@ method.set_key = event.download.hash_done, checked, "execute2=touch,{checked}"
         self.process = arena.start("rtorrent", ["rtorrent", "-n", "-o", f"import={folder}/rc", folder / "t.torrent"], HOME=str(folder))
         arena.wait(self.process, "it does not check its data", checked.exists)
         self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+
+class Transmission:
+    """Transmission without DHT, peer exchange and uTP, with an upload slot for every peer."""
+
+    def __init__(self, arena, torrent, path):
+        folder = arena.folder / "transmission"
+        (folder / "watch").mkdir(parents=True)
+        torrent.write(folder / "watch/t.torrent")
+        port, control = lab.free_port(), lab.free_port()
+        (folder / "settings.json").write_text(json.dumps({
+            "bind-address-ipv4": "127.0.0.1", "peer-port": port, "rpc-bind-address": "127.0.0.1", "rpc-port": control,
+            "rpc-authentication-required": False, "rpc-whitelist-enabled": False, "download-dir": str(path.parent),
+            "watch-dir": str(folder / "watch"), "watch-dir-enabled": True, "dht-enabled": False, "lpd-enabled": False,
+            "pex-enabled": False, "utp-enabled": False, "port-forwarding-enabled": False, "ratio-limit-enabled": False,
+            "peer-limit-global": 1000, "peer-limit-per-torrent": 1000, "upload-slots-per-torrent": 1000,
+            "seed-queue-enabled": False, "start-added-torrents": True}))
+        self.process = arena.start("transmission", ["transmission-daemon", "-f", "-g", folder])
+        arena.wait(self.process, "it does not check its data", lambda: self.is_seeding(control), seconds=120)
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+    @staticmethod
+    def is_seeding(control):
+        body = json.dumps({"method": "torrent-get", "arguments": {"fields": ["status"]}}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{control}/transmission/rpc", body)
+        try:
+            try:
+                answer = urllib.request.urlopen(request)
+            except urllib.error.HTTPError as refused:  # The first answer is the session's id.
+                request.add_header("X-Transmission-Session-Id", refused.headers["X-Transmission-Session-Id"])
+                answer = urllib.request.urlopen(request)
+        except urllib.error.URLError:
+            return False
+        return [torrent["status"] for torrent in json.load(answer)["arguments"]["torrents"]] == [6]
+
+
+class Rqbit:
+    """rqbit without DHT and all else that looks for peers, with room for all that come."""
+
+    def __init__(self, arena, torrent, path):
+        metainfo = arena.folder / "rqbit.torrent"
+        torrent.write(metainfo)
+        port, control = lab.free_port(), lab.free_port()
+        self.process = arena.start("rqbit", [
+            RQBIT, "--disable-dht", "--disable-lsd", "--disable-trackers", "--disable-upnp-port-forward", "--peer-limit", 1000,
+            "--listen-ip", "127.0.0.1", "--listen-port", port, "--http-api-listen-addr", f"127.0.0.1:{control}",
+            "download", "--overwrite", "--output-folder", path.parent, metainfo])
+        arena.wait(self.process, "it does not check its data", lambda: self.is_seeding(control), seconds=120)
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+
+    @staticmethod
+    def is_seeding(control):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{control}/torrents/0/stats/v1") as answer:
+                return json.load(answer)["finished"]
+        except urllib.error.URLError:
+            return False
+
+
+class Floor:
+    """The load program's own seeder: framing, one way of reading, and nothing else."""
+
+    def __init__(self, arena, torrent, path, read):
+        port = lab.free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.process = arena.start(f"floor-{read}", [
+            HERE / "load/target/release/sower-load", "floor", "--read", read, "--listen", self.address,
+            "--info-hash", torrent.info_hash, "--piece-length", torrent.piece_length, "--file", path])
+        arena.wait(self.process, "it does not listen", lambda: lab.accepts(port))
+        self.pid = self.process.pid
 
 
 class Nginx:

@@ -5,6 +5,7 @@
 //! cover the timed part only: what the load got, and what the server's processes spent for it.
 
 mod announce;
+mod floor;
 mod gauge;
 mod http;
 mod link;
@@ -31,6 +32,8 @@ struct Cli {
 enum Command {
     /// Download blocks from a seeder at full speed (BEP 3, plain TCP)
     Seed(seed::Options),
+    /// Seed one file in the cheapest way there is, for a floor under the figures
+    Floor(floor::Options),
     /// Download ranges of one file over HTTP (BEP 19)
     WebSeed(web_seed::Options),
     /// Announce many peers of many torrents to an HTTP tracker (BEP 3, 23)
@@ -61,6 +64,7 @@ struct Target {
 fn main() -> ExitCode {
     let report = match Cli::parse().command {
         Command::Seed(options) => seed::run(&options),
+        Command::Floor(options) => floor::run(&options),
         Command::WebSeed(options) => web_seed::run(&options),
         Command::Announce(options) => announce::run(&options),
         Command::Packets(options) => packets::run(&options),

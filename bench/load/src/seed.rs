@@ -15,16 +15,16 @@ use crate::gauge::{Span, Stopwatch, Tick, count, gib};
 use crate::link::{Link, Poll, Received};
 
 const BLOCK: u32 = 16 * 1024;
-const HANDSHAKE: usize = 68;
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+pub(crate) const HANDSHAKE: usize = 68;
+pub(crate) const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 /// Longer messages than this are taken for nonsense. A bitfield of 8 million pieces fits.
 const LONGEST_MESSAGE: u32 = 1 << 20;
 
 const CHOKE: u8 = 0;
-const UNCHOKE: u8 = 1;
+pub(crate) const UNCHOKE: u8 = 1;
 const INTERESTED: u8 = 2;
-const REQUEST: u8 = 6;
-const PIECE: u8 = 7;
+pub(crate) const REQUEST: u8 = 6;
+pub(crate) const PIECE: u8 = 7;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -387,7 +387,7 @@ impl Dice {
     }
 }
 
-fn number(bytes: &[u8]) -> u32 {
+pub(crate) fn number(bytes: &[u8]) -> u32 {
     bytes
         .iter()
         .fold(0, |number, byte| number << 8 | u32::from(*byte))
