@@ -153,16 +153,8 @@ impl TorrentHasher {
     /// Begins the next file; one that was not ended is ended.
     pub fn begin_file(&mut self, path: FilePath) {
         self.end_file();
-        self.current = Some(OpenFile {
-            path,
-            length: 0,
-            sha256: self.has_sums.then(Sha256::new),
-            pieces: (self.format == Format::Hybrid).then(|| Pieces::new(self.piece_length)),
-            tree: self
-                .format
-                .has_v2()
-                .then(|| TreeHasher::new(self.piece_length)),
-        });
+        let file = OpenFile::new(path, self.format, self.piece_length);
+        self.current = Some(if self.has_sums { file.with_sum() } else { file });
     }
 
     /// Takes the next bytes of the current file, however they are cut. Before the first file there is nothing to take.
@@ -170,8 +162,7 @@ impl TorrentHasher {
         let Some(current) = &mut self.current else {
             return;
         };
-        // Block by block, so that the second and third hash find the bytes in the cache.
-        for part in bytes.chunks(ZEROS.len()) {
+        for part in in_cache(bytes) {
             current.update(part);
             if let Some(run) = &mut self.run {
                 run.update(part);
@@ -310,18 +301,41 @@ fn within<T>(list: &[T], first: usize, past: usize) -> &[T] {
     list.get(first..past).unwrap_or_default()
 }
 
+/// Bytes block by block, so that the second and third hash find them in the cache.
+pub(super) fn in_cache(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.chunks(ZEROS.len())
+}
+
 /// The file whose bytes are passing.
-#[derive(Debug)]
-struct OpenFile {
+#[derive(Clone, Debug)]
+pub(super) struct OpenFile {
     path: FilePath,
-    length: u64,
+    pub(super) length: u64,
     sha256: Option<Sha256>,
     pieces: Option<Pieces>,
     tree: Option<TreeHasher>,
 }
 
 impl OpenFile {
-    fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn new(path: FilePath, format: Format, piece_length: PieceLength) -> Self {
+        Self {
+            path,
+            length: 0,
+            sha256: None,
+            pieces: (format == Format::Hybrid).then(|| Pieces::new(piece_length)),
+            tree: format.has_v2().then(|| TreeHasher::new(piece_length)),
+        }
+    }
+
+    /// The same, with the SHA-256 of the whole file besides.
+    pub(super) fn with_sum(self) -> Self {
+        Self {
+            sha256: Some(Sha256::new()),
+            ..self
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         // usize is at most 64 bits wide on every platform that Rust knows.
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.length = self.length.saturating_add(length);
@@ -336,7 +350,7 @@ impl OpenFile {
         }
     }
 
-    fn finish(self) -> HashedFile {
+    pub(super) fn finish(self) -> HashedFile {
         HashedFile {
             path: self.path,
             length: self.length,
@@ -349,14 +363,14 @@ impl OpenFile {
 
 /// The SHA-1 of each piece of a run of bytes.
 #[derive(Clone, Debug)]
-struct Pieces {
+pub(super) struct Pieces {
     room: Room,
     piece: Sha1,
     hashes: Vec<u8>,
 }
 
 impl Pieces {
-    fn new(piece_length: PieceLength) -> Self {
+    pub(super) fn new(piece_length: PieceLength) -> Self {
         Self {
             room: Room::new(piece_length.get()),
             piece: Sha1::new(),
@@ -364,7 +378,7 @@ impl Pieces {
         }
     }
 
-    fn update(&mut self, mut bytes: &[u8]) {
+    pub(super) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (now, later) = self.room.take(bytes);
             self.piece.update(now);
@@ -376,7 +390,7 @@ impl Pieces {
         }
     }
 
-    fn finish_bare(mut self) -> Vec<u8> {
+    pub(super) fn finish_bare(mut self) -> Vec<u8> {
         if !self.room.is_untouched() {
             self.hashes.extend_from_slice(&self.piece.finalize());
         }
@@ -398,7 +412,7 @@ impl Pieces {
 }
 
 /// The merkle tree of one file, kept as one hash a piece.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TreeHasher {
     height: u32,
     room: Room,

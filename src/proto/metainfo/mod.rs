@@ -14,11 +14,13 @@
 //! | [`review`] | what is sound in it and still worth a word |
 //! | [`piece_length`] | how long the pieces of a new torrent are |
 //! | [`hash`] | pieces and merkle leaves hashed while bytes pass |
+//! | [`apart`] | the same, of files that come in any order |
 //! | [`merkle`], [`proof`] | the trees of BEP 52 · proofs that hashes belong to one |
 //! | [`build`] | hashed content becomes an `info` dictionary |
 //! | [`magnet`] | magnet links |
 //! | `url` | which URLs of both are kept, and the warnings |
 
+pub mod apart;
 pub mod build;
 pub mod edit;
 mod file_list;
