@@ -36,7 +36,7 @@ use crate::domain::networks::Networks;
 use crate::door::{self, Entrance, Guests};
 use crate::engine::Engine;
 use crate::proto::id::PeerId;
-use crate::publish::{Ingest, sweep};
+use crate::publish::{Drafts, Ingest, sweep};
 use crate::reader::Reader;
 use crate::scrub::Scrubber;
 use crate::store::StoreError;
@@ -149,7 +149,8 @@ impl App {
         let content = open_content(&config)?;
         let accounts: Arc<dyn AccountStore> = Arc::new(database.clone());
         let catalog = Catalog::load(Arc::new(database.clone()), &config.catalog).await?;
-        sweep(&catalog, &*content).await?;
+        let ingest = ingest(&config, &catalog, &content);
+        let drafts = take_up(&ingest, &database, &catalog, &*content).await?;
 
         let trusted_proxies: Networks = config.web.trusted_proxies.iter().copied().collect();
         let trusted_proxies = Arc::new(trusted_proxies);
@@ -183,12 +184,11 @@ impl App {
         let auth = web::Auth::new(Arc::clone(&accounts), &links, &config.web);
         let needs_setup = accounts.accounts().await?.is_empty();
         let setup_link = needs_setup.then(|| links.setup(&auth.open_setup()));
-        let ingest = ingest(&config, &catalog, &content);
         let state = web::WebState::new(web::Parts {
             catalog: catalog.clone(),
             reader,
             ingest: ingest.clone(),
-            content,
+            drafts: drafts.clone(),
             engine: engine.clone(),
             tracker: Arc::clone(&tracker),
             auth: Arc::new(auth),
@@ -231,6 +231,7 @@ impl App {
         tasks.spawn(housekeeper.clone().run(shutdown.clone()));
         tasks.spawn(gatekeeper.run(shutdown.clone()));
         tasks.spawn(scrubber.run(shutdown.clone()));
+        tasks.spawn(drafts.run(shutdown.clone()));
         tasks.close();
         Ok(Self {
             listen,
@@ -319,6 +320,19 @@ fn ingest(config: &Config, catalog: &Catalog, content: &Arc<dyn ContentStore>) -
     } else {
         ingest
     }
+}
+
+/// Sweeps up what a crash left behind, and goes on with the drafts.
+async fn take_up(
+    ingest: &Ingest,
+    database: &SqliteStore,
+    catalog: &Catalog,
+    content: &dyn ContentStore,
+) -> Result<Drafts, StoreError> {
+    let drafts = ingest.drafts(Arc::new(database.clone()));
+    sweep(catalog, content, &drafts.kept().await?).await?;
+    drafts.take_up().await?;
+    Ok(drafts)
 }
 
 /// The open ports, before anybody is let in.

@@ -20,7 +20,8 @@
 //!
 //! 1. **An upload becomes a publication.** `web` hands each buffer to `publish::Upload`, which writes and hashes it once. At the last
 //!    byte the content is sealed, the `info` dictionary is built ([`proto::metainfo::build`]), and one transaction enters it into the `catalog`.
-//!    No "start seeding" exists: tracker, engine and web seed answer from the catalogue, so the entry is the start.
+//!    An upload in many requests is a [draft](domain::draft): its list of files comes first, its bytes in any order of files, and its last
+//!    byte does the same. No "start seeding" exists: tracker, engine and web seed answer from the catalogue, so the entry is the start.
 //! 2. **An announce** is decoded ([`proto::tracker`]), decided ([`domain::swarm`]) and encoded in one synchronous call, in memory.
 //! 3. **A peer asks for a block.** The `engine` feeds its messages to a [`domain::session::Session`], which asks for content by
 //!    name; `reader` vouches for the piece and reads it beside its header, and one write sends many.

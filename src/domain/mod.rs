@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod capacity;
 pub mod choker;
 pub mod dht;
+pub mod draft;
 pub mod history;
 pub mod introductions;
 pub mod networks;

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::content::{ContentStore, Staging};
 
 /// Bytes read at once when staged files are hashed a second time.
-const READ_BYTES: usize = 256 * 1024;
+pub(super) const READ_BYTES: usize = 256 * 1024;
 
 /// What an upload is made of, in order.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The outer side of an upload: what a face calls while bytes come in, and what makes a publication of them.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -9,25 +10,26 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::Options;
+use super::drafts::Drafts;
 use super::edit::Editor;
 use super::hashing::{Hashed, Part, Plan, receive};
-use super::naming::{Names, name_torrent};
-use super::words::{WordsError, name_if_untitled};
+use super::naming::name_torrent;
+use super::press::{Manuscript, Press};
+use super::words::WordsError;
 use crate::ambient;
 use crate::catalog::Catalog;
-use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
-use crate::proto::id::InfoHashes;
-use crate::proto::metainfo::build::{BuildError, BuiltInfo, InfoOptions};
-use crate::proto::metainfo::hash::HashedContent;
-use crate::proto::metainfo::info::{Format, Info};
+use crate::domain::draft::Ledger;
+use crate::domain::publication::{Publication, PublicationId, Words};
+use crate::proto::metainfo::build::BuildError;
+use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::{FilePath, PathError};
 use crate::proto::metainfo::piece_length::PieceLength;
 use crate::store::StoreError;
 use crate::store::content::ContentStore;
-use crate::store::publications::StoredMetainfo;
+use crate::store::drafts::DraftStore;
 
 /// Buffers between the network and the disk. When all are full, the sender waits.
-const WAITING_PARTS: usize = 8;
+pub(super) const WAITING_PARTS: usize = 8;
 
 /// What a form adds to the files in it, at most: an expected length may be too high by so much.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
@@ -35,14 +37,15 @@ const FORM_OVERHEAD: u64 = 1024 * 1024;
 /// Makes publications of uploads. Cheap to clone: all clones share the limits.
 #[derive(Clone)]
 pub struct Ingest {
-    catalog: Catalog,
-    content: Arc<dyn ContentStore>,
-    options: Arc<Options>,
+    pub(super) press: Press,
+    pub(super) options: Arc<Options>,
     /// Whether every torrent is private, whatever is asked for.
-    is_private_only: bool,
-    slots: Arc<Semaphore>,
+    pub(super) is_private_only: bool,
+    pub(super) slots: Arc<Semaphore>,
+    /// The drafts, and what is promised to them of the disk.
+    ledger: Arc<Mutex<Ledger>>,
     /// What must not stop half-way: receiving threads, and sealing with its transaction.
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
 }
 
 /// What is known of an upload before its first byte.
@@ -95,7 +98,7 @@ pub enum IngestError {
         "there are more than {limit} files; publish fewer at once, or pack them into an archive"
     )]
     TooManyFiles {
-        /// `publish.max_files`.
+        /// `publish.max_files`, or for a form `publish.max_form_files`.
         limit: usize,
     },
     /// What is said of the upload is too long.
@@ -124,13 +127,20 @@ impl Ingest {
         let slots = Arc::new(Semaphore::new(
             options.max_uploads.min(Semaphore::MAX_PERMITS),
         ));
+        let lifetime = Duration::from_secs(options.draft_lifetime);
+        let ledger = Ledger::new(options.max_drafts, lifetime);
+        let tasks = TaskTracker::new();
         Self {
-            catalog,
-            content,
+            press: Press {
+                catalog,
+                content,
+                tasks: tasks.clone(),
+            },
             options: Arc::new(options),
             is_private_only: false,
             slots,
-            tasks: TaskTracker::new(),
+            ledger: Arc::new(Mutex::new(ledger)),
+            tasks,
         }
     }
 
@@ -151,11 +161,32 @@ impl Ingest {
     /// What changes publications that are there; its work counts as the ingest's at the end.
     pub fn editor(&self) -> Editor {
         Editor::new(
-            self.catalog.clone(),
-            Arc::clone(&self.content),
+            self.press.catalog.clone(),
+            Arc::clone(&self.press.content),
             Arc::clone(&self.options),
             self.tasks.clone(),
         )
+    }
+
+    /// What takes uploads file by file, over many requests; its work counts as the ingest's at the end.
+    pub fn drafts(&self, store: Arc<dyn DraftStore>) -> Drafts {
+        Drafts::new(self.clone(), store)
+    }
+
+    /// Bytes that can still be uploaded: what is free on the disk, less what is promised to drafts.
+    ///
+    /// Blocks: call it on a thread that may.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk does not say.
+    pub fn room(&self) -> Result<u64, StoreError> {
+        let free = self.press.content.free_bytes()?;
+        Ok(self.ledger().room(free))
+    }
+
+    /// Never held over an await.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins an upload at `now`, in seconds since 1970.
@@ -171,7 +202,7 @@ impl Ingest {
         if let Some(total_length) = expected.total_length {
             let at_least = total_length.saturating_sub(FORM_OVERHEAD);
             self.check_length(at_least)?;
-            if at_least > self.content.free_bytes()? {
+            if at_least > self.room()? {
                 let full = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(StoreError::Full(full).into());
             }
@@ -182,7 +213,7 @@ impl Ingest {
         });
         let id = PublicationId::generate(&mut ambient::rng());
         let (parts, incoming) = mpsc::channel(WAITING_PARTS);
-        let content = Arc::clone(&self.content);
+        let content = Arc::clone(&self.press.content);
         let receiver = self
             .tasks
             .spawn_blocking(move || receive(&*content, id, plan, incoming));
@@ -204,7 +235,7 @@ impl Ingest {
         self.tasks.wait().await;
     }
 
-    fn check_length(&self, length: u64) -> Result<(), IngestError> {
+    pub(super) fn check_length(&self, length: u64) -> Result<(), IngestError> {
         match self.options.max_bytes {
             0 => Ok(()),
             limit if length > limit => Err(IngestError::TooLarge { limit }),
@@ -235,7 +266,8 @@ impl Upload {
     /// [`IngestError::Name`], [`IngestError::TooManyFiles`], or what went wrong with the bytes before.
     pub async fn begin_file(&mut self, name: &str) -> Result<(), IngestError> {
         let path = FilePath::parse(name).map_err(IngestError::Name)?;
-        let limit = self.ingest.options.max_files;
+        let options = &self.ingest.options;
+        let limit = options.max_form_files.min(options.max_files);
         if self.paths.len() >= limit {
             return Err(IngestError::TooManyFiles { limit });
         }
@@ -281,8 +313,9 @@ impl Upload {
         let names = name_torrent(paths, &details.words.title).map_err(IngestError::Name)?;
         self.send(Part::End(details.format)).await?;
         let hashed = self.hear().await?;
-        let draft = Draft {
+        let manuscript = Manuscript {
             id: self.id,
+            stored_as: (0..).take(names.paths.len()).collect(),
             names,
             details,
             created_at: self.created_at,
@@ -291,7 +324,7 @@ impl Upload {
         let (ingest, slot) = (self.ingest, self.slot);
         let tasks = ingest.tasks.clone();
         let publishing = tasks.spawn(async move {
-            let published = ingest.publish(draft, hashed).await;
+            let published = ingest.publish(manuscript, hashed).await;
             drop(slot);
             published
         });
@@ -314,118 +347,36 @@ impl Upload {
     }
 }
 
-/// All of a publication that the bytes do not say.
-struct Draft {
-    id: PublicationId,
-    names: Names,
-    details: Details,
-    created_at: i64,
-    published_at: i64,
-}
-
 impl Ingest {
-    /// Seals, then keeps the publication: a crash in between leaves content that the sweep removes, and never a
-    /// publication without content.
-    async fn publish(&self, draft: Draft, hashed: Hashed) -> Result<Publication, IngestError> {
-        let id = draft.id;
+    /// Publishes, and leaves nothing where that fails.
+    async fn publish(
+        &self,
+        manuscript: Manuscript,
+        hashed: Hashed,
+    ) -> Result<Publication, IngestError> {
+        let id = manuscript.id;
         let Hashed { staging, content } = hashed;
-        let (publication, metainfo) = draft.build(content)?;
-        if let Some(twin) = self.published_as(&publication.info_hashes) {
-            return Err(IngestError::AlreadyPublished(twin));
-        }
-        self.tasks
-            .spawn_blocking(move || staging.seal())
-            .await
-            .map_err(|_| IngestError::Interrupted)??;
-        if let Err(error) = self.catalog.publish(&publication, &metainfo).await {
+        let published = self
+            .press
+            .publish(manuscript, content, move || staging.seal())
+            .await;
+        if published.is_err() {
             self.unseal(id).await;
-            return match (error, self.published_as(&publication.info_hashes)) {
-                (StoreError::Conflict(_), Some(twin)) => Err(IngestError::AlreadyPublished(twin)),
-                (error, _) => Err(error.into()),
-            };
         }
-        if let Err(error) = self.content.claim(id).await {
-            tracing::warn!(publication = %id, %error, "published content could not be claimed; the next start does it");
-        }
-        Ok(publication)
+        published
     }
 
-    fn published_as(&self, info_hashes: &InfoHashes) -> Option<PublicationId> {
-        info_hashes.wire().find_map(|hash| self.catalog.find(&hash))
-    }
-
-    /// Removes content whose publication could not be kept, unless it was kept after all: a commit may fail too late.
+    /// Removes content whose publication could not be kept, unless it was kept after all.
     async fn unseal(&self, id: PublicationId) {
-        let removed = match self.catalog.store().publication(id).await {
-            Ok(None) => self.content.remove(id).await,
-            Ok(Some(_)) => return,
+        let removed = match self.press.was_kept(id).await {
+            Ok(false) => self.press.content.remove(id).await,
+            Ok(true) => return,
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
             tracing::warn!(publication = %id, %error, "unpublished content could not be removed; the next start does it");
         }
     }
-}
-
-impl Draft {
-    fn build(
-        self,
-        mut content: HashedContent,
-    ) -> Result<(Publication, StoredMetainfo), BuildError> {
-        content.rename(self.names.paths);
-        let sha256: Vec<_> = content.files().iter().map(|file| file.sha256).collect();
-        let BuiltInfo {
-            info,
-            piece_layers,
-            order,
-        } = content.into_info(InfoOptions {
-            name: self.names.name,
-            layout: self.names.layout,
-            private: self.details.private,
-            source: None,
-        })?;
-        let files = published_files(&info, &order, &sha256);
-        let words = name_if_untitled(self.details.words, &info.name);
-        let publication = Publication {
-            id: self.id,
-            title: words.title,
-            description: words.description,
-            format: self.details.format,
-            private: self.details.private,
-            name: info.name.clone(),
-            info_hashes: info.hashes,
-            piece_length: info.geometry.piece_length(),
-            total_length: info.files.content_length(),
-            files,
-            publisher: self.details.publisher,
-            created_at: self.created_at,
-            published_at: self.published_at,
-        };
-        let metainfo = StoredMetainfo {
-            info: info.raw,
-            piece_layers,
-        };
-        Ok((publication, metainfo))
-    }
-}
-
-/// The files in the torrent's order. They are staged under the numbers in whose order they were hashed.
-fn published_files(
-    info: &Info,
-    order: &[usize],
-    sha256: &[Option<[u8; 32]>],
-) -> Vec<PublishedFile> {
-    let files = order.iter().zip(info.files.content());
-    files
-        .filter_map(|(hashed_as, (_, file))| {
-            Some(PublishedFile {
-                path: file.path.clone(),
-                length: file.length,
-                sha256: (*sha256.get(*hashed_as)?)?,
-                stored_as: u32::try_from(*hashed_as).ok()?,
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -444,8 +395,8 @@ mod tests {
     use crate::publish::{Swept, sweep};
     use crate::store::files::{self, FileStore};
     use crate::store::publications::{
-        Due, HistoryStore, IndexEntry, Page, PageQuery, PublicationStore, VerificationStore,
-        Verified, WithdrawalStore,
+        Due, HistoryStore, IndexEntry, Page, PageQuery, PublicationStore, StoredMetainfo,
+        VerificationStore, Verified, WithdrawalStore,
     };
     use crate::store::sqlite::{self, SqliteStore};
 
@@ -509,7 +460,7 @@ mod tests {
         }
 
         async fn sweep(&self) -> Result<Swept, StoreError> {
-            sweep(&self.catalog, &*self.content).await
+            sweep(&self.catalog, &*self.content, &[]).await
         }
 
         /// Waits for what is under way, then looks whether anything is left of it.
@@ -891,21 +842,22 @@ mod tests {
     }
 
     /// Drives an upload to where its bytes are staged and hashed.
-    async fn stop_before_sealing(bench: &Bench) -> (Hashed, Draft) {
+    async fn stop_before_sealing(bench: &Bench) -> (Hashed, Manuscript) {
         let mut upload = bench.ingest.begin(Expected::default(), 1).unwrap();
         upload.begin_file("x").await.unwrap();
         let bytes = Bytes::from_static(b"bytes");
         upload.write(bytes).await.unwrap();
         upload.send(Part::End(Format::V1)).await.unwrap();
         let hashed = upload.hear().await.unwrap();
-        let draft = Draft {
+        let manuscript = Manuscript {
             id: upload.id,
+            stored_as: vec![0],
             names: name_torrent(upload.paths.clone(), "").unwrap(),
             details: details(""),
             created_at: 1,
             published_at: 2,
         };
-        (hashed, draft)
+        (hashed, manuscript)
     }
 
     /// Starts anew on what a server left behind.
@@ -927,19 +879,19 @@ mod tests {
     #[tokio::test]
     async fn a_crash_between_sealing_and_the_transaction_leaves_nothing() {
         let bench = Bench::new(Options::default()).await;
-        let (hashed, draft) = stop_before_sealing(&bench).await;
+        let (hashed, manuscript) = stop_before_sealing(&bench).await;
         hashed.staging.seal().unwrap();
         let bench = start_again(bench).await;
-        assert_eq!(bench.sweep().await.unwrap().removed, [draft.id]);
+        assert_eq!(bench.sweep().await.unwrap().removed, [manuscript.id]);
         assert!(bench.is_empty().await);
     }
 
     #[tokio::test]
     async fn a_crash_after_the_transaction_leaves_the_whole_publication() {
         let bench = Bench::new(Options::default()).await;
-        let (hashed, draft) = stop_before_sealing(&bench).await;
+        let (hashed, manuscript) = stop_before_sealing(&bench).await;
         hashed.staging.seal().unwrap();
-        let (publication, metainfo) = draft.build(hashed.content).unwrap();
+        let (publication, metainfo) = manuscript.build(hashed.content).unwrap();
         let kept = bench.catalog.publish(&publication, &metainfo).await;
         kept.unwrap();
         let bench = start_again(bench).await;

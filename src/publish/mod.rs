@@ -4,18 +4,27 @@
 //! publication is kept in one transaction, and from then on tracker, engine and web seed answer for it. A crash at any
 //! point leaves the whole publication or nothing that anybody sees; what lies about is swept up at the next start. What is said
 //! of a publication may be edited; its content never changes.
+//!
+//! A draft is an upload file by file over many requests, with all names and lengths told first. It outlasts requests and restarts, and
+//! ends like every other upload.
 
+mod desk;
+mod drafts;
 mod edit;
 mod hashing;
 mod ingest;
 mod naming;
+mod press;
+mod receiving;
 mod sweep;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::drafts::{DraftError, DraftState, DraftStatus, Drafts};
 pub use self::edit::{EditError, Editor};
 pub use self::ingest::{Details, Expected, Ingest, IngestError, Upload};
+pub use self::receiving::{Checksum, PartHead, PartUpload, Received};
 pub use self::sweep::{Swept, sweep};
 pub use self::words::WordsError;
 use crate::domain::account::WhoMayPublish;
@@ -30,8 +39,15 @@ pub struct Options {
     pub max_bytes: u64,
     /// Files in one publication, at most.
     pub max_files: usize,
+    /// Files in one publication that comes as a form, in one request, at most.
+    pub max_form_files: usize,
     /// Uploads at the same time, at most. More are asked to come back later.
     pub max_uploads: usize,
+    /// Drafts (uploads file by file, which may pause and go on later) that one account may have unfinished, at most. Those that are
+    /// made without an account count together.
+    pub max_drafts: usize,
+    /// Seconds that a draft is kept when nobody sends anything for it. Until then its room on the disk is promised.
+    pub draft_lifetime: u64,
     /// Characters in a title, at most.
     pub max_title_length: usize,
     /// Bytes in a description, at most.
@@ -43,8 +59,11 @@ impl Default for Options {
         Self {
             who: WhoMayPublish::default(),
             max_bytes: 0,
-            max_files: 1_000,
+            max_files: 100_000,
+            max_form_files: 1_000,
             max_uploads: 64,
+            max_drafts: 16,
+            draft_lifetime: 3 * 24 * 60 * 60,
             max_title_length: 200,
             max_description_bytes: 64 * 1024,
         }

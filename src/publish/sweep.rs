@@ -18,13 +18,17 @@ pub struct Swept {
     pub missing: Vec<PublicationId>,
 }
 
-/// Removes what a crash left behind. Call it before the first upload begins.
+/// Removes what a crash left behind, but for the `drafts` that go on. Call it before the first upload begins.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] where the database is empty and content says that it was not always so; [`StoreError`] where
 /// a store fails.
-pub async fn sweep(catalog: &Catalog, content: &dyn ContentStore) -> Result<Swept, StoreError> {
-    content.discard_stagings().await?;
+pub async fn sweep(
+    catalog: &Catalog,
+    content: &dyn ContentStore,
+    drafts: &[PublicationId],
+) -> Result<Swept, StoreError> {
+    content.discard_stagings(drafts.to_vec()).await?;
     let mut without_content: HashSet<PublicationId> = HashSet::new();
     without_content.extend(catalog.store().index().await?.iter().map(|entry| entry.id));
     let is_empty = without_content.is_empty();
@@ -35,7 +39,8 @@ pub async fn sweep(catalog: &Catalog, content: &dyn ContentStore) -> Result<Swep
             (true, true) => (),
             // The crash came between the transaction and the claim.
             (true, false) => content.claim(sealed.id).await?,
-            // The crash came between sealing and the transaction.
+            // The crash came between sealing and the transaction: of a draft, which is taken up again, or of another upload.
+            (false, false) if drafts.contains(&sealed.id) => (),
             (false, false) => {
                 content.remove(sealed.id).await?;
                 swept.removed.push(sealed.id);

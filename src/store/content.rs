@@ -6,6 +6,7 @@
 //! Files are kept under numbers; their names are data of the publication.
 
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -36,6 +37,15 @@ pub trait ContentStore: Send + Sync {
     /// disk has no more than its reserve left.
     fn stage(&self, id: PublicationId) -> Result<Box<dyn Staging>, StoreError>;
 
+    /// Opens the files of a draft that will become the content of `id`, or begins them. What was sealed for it and never claimed is
+    /// a draft's again.
+    ///
+    /// Blocks: call it on a thread that may.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where there is claimed content of this id.
+    fn stage_draft(&self, id: PublicationId) -> Result<Box<dyn DraftStaging>, StoreError>;
+
     /// Opens a file of sealed content; `None` where it is not there. Handles are shared and kept open in a bounded cache.
     async fn open(
         &self,
@@ -61,8 +71,8 @@ pub trait ContentStore: Send + Sync {
     /// How many files are kept open for reading.
     fn open_files(&self) -> u64;
 
-    /// Removes every staging area: at start, no upload is running.
-    async fn discard_stagings(&self) -> Result<(), StoreError>;
+    /// Removes every staging area but those of the drafts `kept`: at start, no upload is running.
+    async fn discard_stagings(&self, kept: Vec<PublicationId>) -> Result<(), StoreError>;
 }
 
 /// An upload on its way in. Methods block: call them on a thread that may. Dropped without [`seal`](Self::seal), it takes its bytes along.
@@ -90,6 +100,75 @@ pub trait Staging: Send {
     /// # Errors
     /// [`StoreError`] where the disk fails; then nothing is sealed.
     fn seal(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// The files of a draft: they come in any order, over many requests and restarts. Methods block: call them on a thread that may. Who
+/// calls sees to it that a file has one writer.
+pub trait DraftStaging: Send + Sync {
+    /// Bytes of each of the first `files` files. What was appended on trial before the last stop is taken back. To be asked before
+    /// anything is appended.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails.
+    fn lengths(&self, files: u32) -> Result<Vec<u64>, StoreError>;
+
+    /// Appends to a file that has `at` bytes which count; what lies behind them goes. Bytes stay as soon as they are written.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where the disk has no more than its reserve left; [`StoreError::Damaged`] where the file is shorter.
+    fn append(&self, file: u32, at: u64) -> Result<Box<dyn Appending>, StoreError>;
+
+    /// The same, but bytes stay only where they are [kept](Appending::keep): dropped before, they are taken back, after a crash too.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    fn append_on_trial(&self, file: u32, at: u64) -> Result<Box<dyn Appending>, StoreError>;
+
+    /// Reads a stretch of a file, which may end before it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the file cannot be opened.
+    fn read(&self, file: u32, span: Range<u64>) -> Result<Box<dyn io::Read + Send>, StoreError>;
+
+    /// Makes all bytes of a file durable, whoever wrote them. A file that is not there is made, empty.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails.
+    fn sync(&self, file: u32) -> Result<(), StoreError>;
+
+    /// Moves the first `files` files, whose bytes are durable, to their publication's place in one step; those that are not there
+    /// are empty. They are not claimed yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails; then nothing is sealed.
+    fn seal(&self, files: u32) -> Result<(), StoreError>;
+
+    /// Takes back what was sealed and not claimed; nothing happens where nothing was.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails.
+    fn unseal(&self) -> Result<(), StoreError>;
+
+    /// Removes all files that are not sealed.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails.
+    fn discard(&self) -> Result<(), StoreError>;
+}
+
+/// A file of a draft that grows.
+pub trait Appending: Send {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk is full or fails.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Makes all bytes of the file durable, and ends the trial.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk fails.
+    fn keep(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 /// An open file of sealed content.

@@ -4,6 +4,7 @@
 //! a symbolic link. An upload becomes visible by one rename, after its bytes and both directories are synced. The file
 //! `unclaimed` travels with it and is unlinked when the publication is kept.
 
+mod drafts;
 mod staging;
 
 use std::ffi::CStr;
@@ -21,9 +22,10 @@ use rustix::fs::{Advice, AtFlags, Dir, Mode, OFlags, fadvise};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use self::drafts::DraftFolder;
 use self::staging::StagedUpload;
 use super::StoreError;
-use super::content::{ContentFile, ContentStore, Sealed, Staging};
+use super::content::{ContentFile, ContentStore, DraftStaging, Sealed, Staging};
 use crate::domain::publication::PublicationId;
 use crate::domain::torrent::Stamp;
 
@@ -116,6 +118,11 @@ impl ContentStore for FileStore {
         Ok(Box::new(upload))
     }
 
+    fn stage_draft(&self, id: PublicationId) -> Result<Box<dyn DraftStaging>, StoreError> {
+        let draft = DraftFolder::open(Arc::clone(&self.folders), id)?;
+        Ok(Box::new(draft))
+    }
+
     async fn open(
         &self,
         id: PublicationId,
@@ -164,8 +171,9 @@ impl ContentStore for FileStore {
         u64::try_from(self.open_files.iter().count()).unwrap_or(u64::MAX)
     }
 
-    async fn discard_stagings(&self) -> Result<(), StoreError> {
-        self.blocking(Folders::discard_stagings).await
+    async fn discard_stagings(&self, kept: Vec<PublicationId>) -> Result<(), StoreError> {
+        self.blocking(move |folders| folders.discard_stagings(&kept))
+            .await
     }
 }
 
@@ -228,8 +236,11 @@ impl Folders {
         Ok(free.saturating_sub(self.options.reserve_bytes))
     }
 
-    fn discard_stagings(&self) -> Result<(), StoreError> {
+    fn discard_stagings(&self, kept: &[PublicationId]) -> Result<(), StoreError> {
         for name in entries(&self.staging).map_err(to_store_error)? {
+            if name.parse().is_ok_and(|id| kept.contains(&id)) {
+                continue;
+            }
             remove_folder(&self.staging, &name).map_err(to_store_error)?;
         }
         Ok(())
@@ -580,7 +591,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("content/lost+found")).unwrap();
         assert_eq!(store.sealed().await.unwrap(), []);
         std::fs::write(folder.path().join("content/staging/stray"), b"x").unwrap();
-        store.discard_stagings().await.unwrap();
+        store.discard_stagings(Vec::new()).await.unwrap();
         assert!(!folder.path().join("content/staging/stray").exists());
     }
 }

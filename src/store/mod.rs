@@ -7,6 +7,7 @@ pub mod accounts;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod content;
+pub mod drafts;
 pub mod files;
 pub mod folder;
 pub mod lock;

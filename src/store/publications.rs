@@ -89,7 +89,7 @@ pub struct PublicationSummary {
 /// Keeps publications and their torrents.
 #[async_trait]
 pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
-    /// Keeps a publication, its files and its torrent, in one transaction.
+    /// Keeps a publication, its files and its torrent, and forgets the draft that it was, in one transaction.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the id or an info-hash is taken.

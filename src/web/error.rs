@@ -21,6 +21,12 @@ use super::text::day;
 use crate::ambient;
 use crate::store::StoreError;
 
+/// tus 1.0.0 makes this status up for wrong checksums.
+const WRONG_CHECKSUM: StatusCode = match StatusCode::from_u16(460) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
+
 /// Why a request gets no good answer. Each text is for the person who asked: what is wrong, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
@@ -45,6 +51,12 @@ pub(super) enum WebError {
     /// Something like it is there already.
     #[error("{0}")]
     Conflict(String),
+    /// Somebody else is at it (RFC 4918, section 11.3).
+    #[error("{0}")]
+    Locked(String),
+    /// The bytes are not those that their sender hashed (tus 1.0.0, "Checksum").
+    #[error("{0}")]
+    WrongChecksum(String),
     /// A precondition of the request does not hold (RFC 9110, section 13.1).
     #[error("{0}")]
     PreconditionFailed(String),
@@ -112,6 +124,8 @@ impl WebError {
             Self::Withdrawn(_) => StatusCode::GONE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Locked(_) => StatusCode::LOCKED,
+            Self::WrongChecksum(_) => WRONG_CHECKSUM,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::PreconditionRequired(_) => StatusCode::PRECONDITION_REQUIRED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -358,7 +372,9 @@ const fn title(status: StatusCode) -> &'static str {
         StatusCode::GONE => "Withdrawn",
         StatusCode::METHOD_NOT_ALLOWED => "Not possible here",
         StatusCode::REQUEST_TIMEOUT => "Too slow",
-        StatusCode::CONFLICT => "There already",
+        StatusCode::CONFLICT => "Not as it is here",
+        StatusCode::LOCKED => "In use",
+        WRONG_CHECKSUM => "Wrong checksum",
         StatusCode::PRECONDITION_FAILED => "Changed meanwhile",
         StatusCode::PRECONDITION_REQUIRED => "Version missing",
         StatusCode::PAYLOAD_TOO_LARGE => "Too large",

@@ -11,6 +11,7 @@
 //! | `pages` | what people see |
 //! | `api` | what programs ask |
 //! | `upload`, `incoming`, `patience` | multipart bodies on their way in |
+//! | `api::uploads` | resumable uploads, by tus |
 //! | `content`, `body` | published files on their way out |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `edits` | who may change a publication, and which version of it they saw |

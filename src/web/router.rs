@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_request_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::WebError;
@@ -37,6 +37,21 @@ pub fn router(state: WebState) -> Router {
         .route("/account/passkey", post(pages::account::replace_passkey))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(map_request_with_state(form_limits(&state), hold_to_pace));
+
+    let uploads = Router::new()
+        .route(
+            "/api/v1/uploads",
+            post(api::uploads::create).options(api::uploads::options),
+        )
+        .route(
+            "/api/v1/uploads/{id}",
+            patch(api::uploads::patch)
+                .post(api::uploads::overridden)
+                .head(api::uploads::head)
+                .delete(api::uploads::delete)
+                .options(api::uploads::options),
+        )
+        .layer(from_fn(api::uploads::speak_tus));
 
     let max_edit = edits::max_body(state.ingest.options());
     let edits = Router::new()
@@ -79,6 +94,7 @@ pub fn router(state: WebState) -> Router {
         )
         .merge(forms)
         .merge(edits)
+        .merge(uploads)
         .fallback(nothing_here)
         .layer(guard::csrf_layer(&state.links))
         .layer(from_fn_with_state(

@@ -17,9 +17,8 @@ use crate::catalog::Catalog;
 use crate::domain::account::WhoMayPublish;
 use crate::domain::networks::Network;
 use crate::engine::Engine;
-use crate::publish::{Editor, Ingest};
+use crate::publish::{Drafts, Editor, Ingest};
 use crate::reader::Reader;
-use crate::store::content::ContentStore;
 use crate::store::passkeys::PasskeyStore;
 use crate::tracker::service::Tracker;
 
@@ -75,10 +74,10 @@ pub struct Parts {
     pub catalog: Catalog,
     /// Reads published bytes.
     pub reader: Reader,
-    /// Keeps them, and knows how much room is left.
-    pub content: Arc<dyn ContentStore>,
     /// Takes uploads.
     pub ingest: Ingest,
+    /// Takes uploads file by file.
+    pub drafts: Drafts,
     /// Gives to peers, and knows how many are connected.
     pub engine: Engine,
     /// Knows the swarms.
@@ -103,6 +102,7 @@ pub struct WebState {
     pub(super) catalog: Catalog,
     pub(super) ingest: Ingest,
     pub(super) editor: Editor,
+    pub(super) drafts: Drafts,
     pub(super) engine: Engine,
     pub(super) reader: Reader,
     pub(super) tracker: Arc<Tracker>,
@@ -115,7 +115,6 @@ pub struct WebState {
     pub(super) options: Arc<Options>,
     pub(super) shelf: Shelf,
     pub(super) content: Content,
-    pub(super) content_store: Arc<dyn ContentStore>,
     pub(super) torrent_lengths: TorrentLengths,
 }
 
@@ -135,12 +134,12 @@ impl WebState {
             who_may_publish: parts.ingest.options().who,
             peers: parts.peers,
             editor: parts.ingest.editor(),
+            drafts: parts.drafts,
             ingest: parts.ingest,
             shutdown: parts.shutdown,
             options: parts.options,
             shelf,
             content,
-            content_store: parts.content,
             torrent_lengths: TorrentLengths::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! How pages write sizes, numbers and times.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use humansize::{DECIMAL, FormatSizeOptions, format_size};
 use time::OffsetDateTime;
@@ -43,6 +44,12 @@ pub(super) fn day(unix: i64) -> String {
 /// A time as machines read it (RFC 3339), UTC.
 pub(super) fn machine_time(unix: i64) -> String {
     at(unix).format(&Rfc3339).unwrap_or_default()
+}
+
+/// A time as HTTP writes it (RFC 9110, section 5.6.7).
+pub(super) fn http_time(unix: i64) -> String {
+    let since_1970 = Duration::from_secs(unix.try_into().unwrap_or(0));
+    httpdate::fmt_http_date(UNIX_EPOCH + since_1970)
 }
 
 /// The first line of a text, cut at a word where it has more characters than `most`.

@@ -23,7 +23,6 @@ use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
 use crate::proto::metainfo::info::Format;
 use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Upload};
-use crate::store::content::ContentStore;
 
 /// Bytes that a form adds to the files in it, at most.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
@@ -32,7 +31,6 @@ const FORM_OVERHEAD: u64 = 1024 * 1024;
 #[derive(Clone)]
 pub(super) struct Reception {
     ingest: Ingest,
-    content: Arc<dyn ContentStore>,
     options: Arc<Options>,
 }
 
@@ -40,7 +38,6 @@ impl FromRef<WebState> for Reception {
     fn from_ref(state: &WebState) -> Self {
         Self {
             ingest: state.ingest.clone(),
-            content: Arc::clone(&state.content_store),
             options: Arc::clone(&state.options),
         }
     }
@@ -54,8 +51,8 @@ impl Reception {
 
     /// Bytes that fit: on the disk, and by the rules.
     pub(super) async fn room(&self) -> Result<u64, WebError> {
-        let content = Arc::clone(&self.content);
-        let free = spawn_blocking(move || content.free_bytes())
+        let ingest = self.ingest.clone();
+        let free = spawn_blocking(move || ingest.room())
             .await
             .map_err(|error| WebError::Internal(Box::new(error)))??;
         Ok(match self.rules().max_bytes {
@@ -133,7 +130,8 @@ impl Reception {
         Ok(Some(length))
     }
 
-    fn limits(&self) -> Limits {
+    /// How slow a body may be, and how large one of a form.
+    pub(super) fn limits(&self) -> Limits {
         Limits {
             patience: Duration::from_secs(self.options.body_timeout),
             bytes_per_second: self.options.min_body_rate,
@@ -310,7 +308,7 @@ async fn read_text(
     })
 }
 
-fn read_format(text: &str) -> Result<Format, WebError> {
+pub(super) fn read_format(text: &str) -> Result<Format, WebError> {
     match text.trim() {
         "" => Ok(Format::default()),
         text => text
@@ -322,12 +320,12 @@ fn read_format(text: &str) -> Result<Format, WebError> {
 }
 
 /// A check box sends `on`; people and scripts write what they are used to.
-fn read_yes(text: &str) -> Result<bool, WebError> {
+pub(super) fn read_yes(text: &str) -> Result<bool, WebError> {
     match text.trim().to_ascii_lowercase().as_str() {
         "on" | "true" | "yes" | "1" => Ok(true),
         "" | "off" | "false" | "no" | "0" => Ok(false),
         _ => Err(WebError::Invalid(
-            "The field \"private\" is true or false.".to_owned(),
+            "\"private\" is true or false.".to_owned(),
         )),
     }
 }

@@ -40,6 +40,7 @@ mod super_seeding;
 mod support;
 mod tracker;
 mod udp_tracker;
+mod uploads;
 mod utp;
 mod v2_peers;
 mod verify_command;

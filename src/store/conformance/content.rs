@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::publication::PublicationId;
 use crate::store::StoreError;
-use crate::store::content::{ContentFile, ContentStore, Sealed};
+use crate::store::content::{ContentFile, ContentStore, DraftStaging, Sealed};
 
 /// Runs the suite.
 pub(crate) async fn check(store: &dyn ContentStore) {
@@ -17,6 +17,10 @@ pub(crate) async fn check(store: &dyn ContentStore) {
     an_upload_that_is_dropped_leaves_nothing(store).await;
     what_a_crash_left_staged_can_be_discarded(store).await;
     removed_content_is_gone(store, first).await;
+    a_draft_grows_file_by_file(store);
+    what_was_on_trial_is_taken_back(store);
+    a_draft_is_sealed_as_an_upload_is(store).await;
+    drafts_that_are_kept_outlast_the_others(store).await;
 }
 
 async fn sealed_content_is_what_was_written(store: &dyn ContentStore, id: PublicationId) {
@@ -116,7 +120,7 @@ async fn what_a_crash_left_staged_can_be_discarded(store: &dyn ContentStore) {
     // A crash runs no destructor.
     std::mem::forget(staging);
     assert!(store.stage(id).is_err());
-    store.discard_stagings().await.unwrap();
+    store.discard_stagings(Vec::new()).await.unwrap();
     drop(store.stage(id).unwrap());
 }
 
@@ -130,6 +134,106 @@ async fn removed_content_is_gone(store: &dyn ContentStore, id: PublicationId) {
     }
     assert_eq!(store.sealed().await.unwrap(), []);
     drop(store.stage(id).unwrap());
+}
+
+fn read_all(draft: &dyn DraftStaging, file: u32, span: std::ops::Range<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    draft
+        .read(file, span)
+        .unwrap()
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
+}
+
+fn append(draft: &dyn DraftStaging, file: u32, at: u64, bytes: &[u8]) {
+    let mut appending = draft.append(file, at).unwrap();
+    appending.write(bytes).unwrap();
+    appending.keep().unwrap();
+}
+
+fn a_draft_grows_file_by_file(store: &dyn ContentStore) {
+    let id = "eeeeeeeeee".parse().unwrap();
+    let draft = store.stage_draft(id).unwrap();
+    assert_eq!(draft.lengths(3).unwrap(), [0, 0, 0]);
+    append(&*draft, 2, 0, b"last");
+    append(&*draft, 0, 0, b"fir");
+    append(&*draft, 0, 3, b"st");
+    // A request that broke off: what was written stays.
+    draft.append(0, 5).unwrap().write(b"!").unwrap();
+    drop(draft);
+    let draft = store.stage_draft(id).unwrap();
+    assert_eq!(draft.lengths(3).unwrap(), [6, 0, 4]);
+    assert_eq!(read_all(&*draft, 0, 0..6), b"first!");
+    assert_eq!(read_all(&*draft, 2, 1..3), b"as");
+    // What lies behind the bytes that count goes.
+    append(&*draft, 2, 2, b"tter");
+    assert_eq!(read_all(&*draft, 2, 0..100), b"latter");
+    let refusal = draft.append(2, 7).err().unwrap();
+    assert!(matches!(refusal, StoreError::Damaged(_)), "{refusal:?}");
+}
+
+fn what_was_on_trial_is_taken_back(store: &dyn ContentStore) {
+    let id = "eeeeeeeeee".parse().unwrap();
+    let draft = store.stage_draft(id).unwrap();
+    let mut trial = draft.append_on_trial(2, 6).unwrap();
+    trial.write(b" wrong").unwrap();
+    drop(trial);
+    assert_eq!(draft.lengths(3).unwrap(), [6, 0, 6]);
+    let mut trial = draft.append_on_trial(2, 6).unwrap();
+    trial.write(b" right").unwrap();
+    trial.keep().unwrap();
+    let mut trial = draft.append_on_trial(1, 0).unwrap();
+    trial.write(b"never verified").unwrap();
+    // A crash runs no destructor.
+    std::mem::forget(trial);
+    drop(draft);
+    let draft = store.stage_draft(id).unwrap();
+    assert_eq!(draft.lengths(3).unwrap(), [6, 0, 12]);
+    assert_eq!(read_all(&*draft, 2, 0..12), b"latter right");
+}
+
+async fn a_draft_is_sealed_as_an_upload_is(store: &dyn ContentStore) {
+    let id = "eeeeeeeeee".parse().unwrap();
+    let draft = store.stage_draft(id).unwrap();
+    draft.sync(0).unwrap();
+    draft.seal(4).unwrap();
+    let is_claimed = false;
+    assert_eq!(store.sealed().await.unwrap(), [Sealed { id, is_claimed }]);
+    for (number, length) in [(0, 6), (1, 0), (2, 12), (3, 0)] {
+        let file = store.open(id, number).await.unwrap().unwrap();
+        assert_eq!(file.length(), length);
+    }
+    // Its publication could not be kept: by its own hand, or found so at the next start.
+    draft.unseal().unwrap();
+    draft.unseal().unwrap();
+    assert_eq!(store.sealed().await.unwrap(), []);
+    draft.seal(4).unwrap();
+    drop(draft);
+    let draft = store.stage_draft(id).unwrap();
+    assert_eq!(draft.lengths(3).unwrap(), [6, 0, 12]);
+    draft.seal(4).unwrap();
+    store.claim(id).await.unwrap();
+    let refusal = store.stage_draft(id).err().unwrap();
+    assert!(matches!(refusal, StoreError::Conflict(_)), "{refusal:?}");
+    store.remove(id).await.unwrap();
+}
+
+async fn drafts_that_are_kept_outlast_the_others(store: &dyn ContentStore) {
+    let [kept, other] = ["ffffffffff", "gggggggggg"].map(|id| id.parse().unwrap());
+    for id in [kept, other] {
+        append(&*store.stage_draft(id).unwrap(), 0, 0, b"bytes");
+    }
+    store.discard_stagings(vec![kept]).await.unwrap();
+    let lengths = |id| store.stage_draft(id).unwrap().lengths(1).unwrap();
+    assert_eq!((lengths(kept), lengths(other)), (vec![5], vec![0]));
+    for id in [kept, other] {
+        let draft = store.stage_draft(id).unwrap();
+        draft.discard().unwrap();
+        draft.discard().unwrap();
+        assert_eq!(lengths(id), [0]);
+    }
+    store.discard_stagings(Vec::new()).await.unwrap();
 }
 
 /// Bytes in which no two blocks are alike.

@@ -4,6 +4,8 @@
 pub(crate) mod accounts;
 pub(crate) mod content;
 #[cfg(feature = "sqlite")]
+pub(crate) mod drafts;
+#[cfg(feature = "sqlite")]
 pub(crate) mod passkeys;
 #[cfg(feature = "sqlite")]
 pub(crate) mod publications;

@@ -23,7 +23,7 @@ use crate::store::content::Staging;
 const MAX_UNSYNCED_FILES: usize = 64;
 
 /// Bytes between two looks at the free space.
-const SPACE_CHECK_BYTES: u64 = 8 * 1024 * 1024;
+pub(super) const SPACE_CHECK_BYTES: u64 = 8 * 1024 * 1024;
 
 /// An upload under `staging/{id}`; dropped, it takes its folder along.
 pub(super) struct StagedUpload {
@@ -131,7 +131,7 @@ impl Drop for StagedUpload {
     }
 }
 
-fn check_space(folders: &Folders) -> Result<(), StoreError> {
+pub(super) fn check_space(folders: &Folders) -> Result<(), StoreError> {
     match folders.free_bytes()? {
         0 => Err(StoreError::Full(io::ErrorKind::StorageFull.into())),
         _ => Ok(()),
@@ -142,7 +142,7 @@ fn check_space(folders: &Folders) -> Result<(), StoreError> {
 ///
 /// The writer waits only when the next window is full before the last one is on the disk: then the disk is the bottleneck,
 /// and waiting now is what spares waiting at the end.
-struct WriteBack {
+pub(super) struct WriteBack {
     window: u64,
     unsynced: Vec<Arc<File>>,
     unsynced_bytes: u64,
@@ -150,7 +150,7 @@ struct WriteBack {
 }
 
 impl WriteBack {
-    fn new(window: u64) -> Self {
+    pub(super) fn new(window: u64) -> Self {
         Self {
             window,
             unsynced: Vec::new(),
@@ -160,7 +160,7 @@ impl WriteBack {
     }
 
     /// Notes that `bytes` more went into `file`, and syncs when a window is full.
-    fn written(&mut self, file: &Arc<File>, bytes: u64) -> io::Result<()> {
+    pub(super) fn written(&mut self, file: &Arc<File>, bytes: u64) -> io::Result<()> {
         if !self
             .unsynced
             .last()
@@ -182,7 +182,7 @@ impl WriteBack {
     }
 
     /// Waits until everything that was written is on the disk.
-    fn finish(&mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         self.wait()?;
         let rest = std::mem::take(&mut self.unsynced);
         rest.iter().try_for_each(|file| file.sync_data())

@@ -5,6 +5,7 @@
 //! database is refused, never replaced by an empty one.
 
 mod accounts;
+mod drafts;
 mod history;
 mod listing;
 mod passkeys;
@@ -27,7 +28,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (
         1,
         "publications and accounts",
@@ -52,6 +53,11 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
         5,
         "withdrawals",
         include_str!("../../../migrations/sqlite/0005_withdrawals.sql"),
+    ),
+    (
+        6,
+        "drafts",
+        include_str!("../../../migrations/sqlite/0006_drafts.sql"),
     ),
     (
         7,
@@ -273,6 +279,12 @@ mod tests {
     async fn keeps_publications_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
         conformance::publications::check(&open(&folder).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_drafts_as_the_port_says() {
+        let folder = tempfile::tempdir().unwrap();
+        conformance::drafts::check(&open(&folder).await.unwrap()).await;
     }
 
     #[tokio::test]

@@ -71,6 +71,10 @@ impl PublicationStore for SqliteStore {
             .execute(&mut *transaction)
             .await?;
         index_words(&mut transaction, publication.id).await?;
+        sqlx::query("DELETE FROM draft WHERE id = $1")
+            .bind(publication.id.as_str())
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
+use super::drafts;
 use super::publications::Describer;
 use crate::ambient;
 use crate::domain::account::Account;
@@ -61,6 +62,9 @@ pub(in crate::web) async fn delete(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, WebError> {
+    if drafts::delete(&state.drafts, caller.as_ref(), &id).await? {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let shelved = state.shelf.find(&id).await?;
     let publication = &shelved.publication;
     let caller = owner(publication, caller)?;

@@ -1,4 +1,6 @@
 //! What programs ask: the JSON API under `/api/v1/`.
 
+pub(super) mod drafts;
 pub(super) mod edit;
 pub(super) mod publications;
+pub(super) mod uploads;

@@ -10,8 +10,9 @@ use http::StatusCode;
 use http::header::{ETAG, LOCATION};
 use serde::{Deserialize, Serialize};
 
+use super::drafts;
 use crate::catalog::Catalog;
-use crate::domain::account::Account;
+use crate::domain::account::{Account, WhoMayPublish};
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::engine::Engine;
 use crate::store::publications::{Cursor, MAX_COUNTED, MAX_PAGE, PageQuery, Total};
@@ -221,22 +222,18 @@ impl Describer {
 
 /// `POST /api/v1/publications`
 pub(in crate::web) async fn publish(
+    State(state): State<WebState>,
     State(reception): State<Reception>,
     State(describer): State<Describer>,
     Caller(caller): Caller,
     request: Request,
 ) -> Result<Response, WebError> {
-    let role = caller.as_ref().map(|account| account.role);
-    if !reception.rules().who.allows(role) {
-        let refusal = caller.as_ref().map_or_else(
-            || {
-                WebError::NotLoggedIn(
-                    "Publishing here needs an account. Send \"Authorization: Bearer \" and an API token; `sower token create` makes one.".to_owned(),
-                )
-            },
-            may_not_publish,
-        );
+    if let Err(refusal) = check_permission(reception.rules().who, caller.as_ref()) {
         return Err(reception.refuse(request, refusal).await);
+    }
+    if drafts::is_manifest(request.headers()) {
+        let body = request.into_body();
+        return drafts::make(&state, caller.as_ref(), reception.limits(), body).await;
     }
     let publication = reception.receive(caller.as_ref(), request).await?;
     let trackers = describer.personal.trackers(caller.as_ref()).await?;
@@ -244,6 +241,27 @@ pub(in crate::web) async fn publish(
     let location = [(LOCATION, format!("/api/v1/publications/{}", published.id))];
     let answer = (StatusCode::CREATED, location, Json(published)).into_response();
     Ok(describer.personal.keep(answer))
+}
+
+/// Whether a caller may publish.
+///
+/// # Errors
+/// The refusal, with who may.
+pub(super) fn check_permission(
+    who_may_publish: WhoMayPublish,
+    caller: Option<&Account>,
+) -> Result<(), WebError> {
+    if who_may_publish.allows(caller.map(|account| account.role)) {
+        return Ok(());
+    }
+    Err(caller.map_or_else(
+        || {
+            WebError::NotLoggedIn(
+                "Publishing here needs an account. Send \"Authorization: Bearer \" and an API token; `sower token create` makes one.".to_owned(),
+            )
+        },
+        may_not_publish,
+    ))
 }
 
 /// Which part of the catalogue to list.
@@ -308,6 +326,10 @@ pub(in crate::web) async fn one(
     Viewer(viewer): Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, WebError> {
+    // A draft that is published meanwhile is found on the shelf.
+    if let Some(draft) = drafts::find(&state, viewer.as_ref(), &id).await? {
+        return Ok(draft);
+    }
     let shelved = state.shelf.find(&id).await?;
     describer
         .answer(&state, viewer.as_ref(), &shelved.publication)

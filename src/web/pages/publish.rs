@@ -37,8 +37,8 @@ pub(in crate::web) async fn page(
         frame: Frame::new(viewer.as_ref(), who_may_publish),
         room,
         room_in_words: size(room),
-        max_files: rules.max_files,
-        max_files_in_words: grouped(rules.max_files as u64),
+        max_files: rules.max_files.min(rules.max_form_files),
+        max_files_in_words: grouped(rules.max_files.min(rules.max_form_files) as u64),
         max_title: rules.max_title_length,
     };
     Ok(render(&form)?.into_response())

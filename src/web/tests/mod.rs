@@ -117,6 +117,8 @@ impl Site {
         let links = Arc::new(Links::new(&public_url.parse().unwrap()).unwrap());
         let options = Arc::new(Options::default());
         let passkeys = Arc::new(store.clone());
+        let drafts = Arc::new(store.clone());
+        let ingest = Ingest::new(catalog.clone(), Arc::clone(&content), rules);
         let accounts: Arc<dyn AccountStore> = Arc::new(store);
         let auth = Arc::new(Auth::new(Arc::clone(&accounts), &links, &options));
         let shutdown = CancellationToken::new();
@@ -138,8 +140,8 @@ impl Site {
             catalog: catalog.clone(),
             reader,
             engine,
-            ingest: Ingest::new(catalog.clone(), Arc::clone(&content), rules),
-            content,
+            drafts: ingest.drafts(drafts),
+            ingest,
             tracker: Arc::new(tracker),
             auth: Arc::clone(&auth),
             passkeys,

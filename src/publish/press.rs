@@ -1,0 +1,150 @@
+//! The last steps of every upload: an `info` dictionary is built of what was hashed, the content is sealed, and one transaction
+//! makes it a publication.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::ingest::{Details, IngestError};
+use super::naming::Names;
+use super::words::name_if_untitled;
+use crate::catalog::Catalog;
+use crate::domain::publication::{Publication, PublicationId, PublishedFile};
+use crate::proto::id::InfoHashes;
+use crate::proto::metainfo::build::{BuildError, BuiltInfo, InfoOptions};
+use crate::proto::metainfo::hash::HashedContent;
+use crate::proto::metainfo::info::Info;
+use crate::store::StoreError;
+use crate::store::content::ContentStore;
+use crate::store::publications::StoredMetainfo;
+
+/// Makes publications of hashed content. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Press {
+    pub(super) catalog: Catalog,
+    pub(super) content: Arc<dyn ContentStore>,
+    /// What must not stop half-way.
+    pub(super) tasks: TaskTracker,
+}
+
+/// All of a publication that the bytes do not say.
+pub(super) struct Manuscript {
+    pub(super) id: PublicationId,
+    /// The files in the order in which they were hashed.
+    pub(super) names: Names,
+    /// The numbers under which they are kept, in the same order.
+    pub(super) stored_as: Vec<u32>,
+    pub(super) details: Details,
+    pub(super) created_at: i64,
+    pub(super) published_at: i64,
+}
+
+impl Press {
+    /// Seals, then keeps the publication: a crash in between leaves content that the next start removes or goes on with, and never
+    /// a publication without content. After an error the content may be sealed and nobody's: whoever calls undoes that.
+    ///
+    /// To be run to its end.
+    pub(super) async fn publish(
+        &self,
+        manuscript: Manuscript,
+        content: HashedContent,
+        seal: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Publication, IngestError> {
+        let id = manuscript.id;
+        let building = self.tasks.spawn_blocking(|| manuscript.build(content));
+        let (publication, metainfo) = building.await.map_err(|_| IngestError::Interrupted)??;
+        if let Some(twin) = self.published_as(&publication.info_hashes) {
+            return Err(IngestError::AlreadyPublished(twin));
+        }
+        self.tasks
+            .spawn_blocking(seal)
+            .await
+            .map_err(|_| IngestError::Interrupted)??;
+        if let Err(error) = self.catalog.publish(&publication, &metainfo).await {
+            return match (error, self.published_as(&publication.info_hashes)) {
+                (StoreError::Conflict(_), Some(twin)) => Err(IngestError::AlreadyPublished(twin)),
+                (error, _) => Err(error.into()),
+            };
+        }
+        if let Err(error) = self.content.claim(id).await {
+            tracing::warn!(publication = %id, %error, "published content could not be claimed; the next start does it");
+        }
+        Ok(publication)
+    }
+
+    /// Whether a publication was kept after all: a commit may fail too late.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails; then nobody knows.
+    pub(super) async fn was_kept(&self, id: PublicationId) -> Result<bool, StoreError> {
+        Ok(self.catalog.store().publication(id).await?.is_some())
+    }
+
+    fn published_as(&self, info_hashes: &InfoHashes) -> Option<PublicationId> {
+        info_hashes.wire().find_map(|hash| self.catalog.find(&hash))
+    }
+}
+
+impl Manuscript {
+    pub(super) fn build(
+        self,
+        mut content: HashedContent,
+    ) -> Result<(Publication, StoredMetainfo), BuildError> {
+        content.rename(self.names.paths);
+        let sha256: Vec<_> = content.files().iter().map(|file| file.sha256).collect();
+        let BuiltInfo {
+            info,
+            piece_layers,
+            order,
+        } = content.into_info(InfoOptions {
+            name: self.names.name,
+            layout: self.names.layout,
+            private: self.details.private,
+            source: None,
+        })?;
+        let kept = sha256.into_iter().zip(self.stored_as).collect::<Vec<_>>();
+        let files = published_files(&info, &order, &kept);
+        let words = name_if_untitled(self.details.words, &info.name);
+        let publication = Publication {
+            id: self.id,
+            title: words.title,
+            description: words.description,
+            format: self.details.format,
+            private: self.details.private,
+            name: info.name.clone(),
+            info_hashes: info.hashes,
+            piece_length: info.geometry.piece_length(),
+            total_length: info.files.content_length(),
+            files,
+            publisher: self.details.publisher,
+            created_at: self.created_at,
+            published_at: self.published_at,
+        };
+        let metainfo = StoredMetainfo {
+            info: info.raw,
+            piece_layers,
+        };
+        Ok((publication, metainfo))
+    }
+}
+
+/// The files in the torrent's order, each with its SHA-256 and the number under which it is kept, which are in the order in which
+/// they were hashed.
+fn published_files(
+    info: &Info,
+    order: &[usize],
+    kept: &[(Option<[u8; 32]>, u32)],
+) -> Vec<PublishedFile> {
+    let files = order.iter().zip(info.files.content());
+    files
+        .filter_map(|(hashed_as, (_, file))| {
+            let (sha256, stored_as) = *kept.get(*hashed_as)?;
+            Some(PublishedFile {
+                path: file.path.clone(),
+                length: file.length,
+                sha256: sha256?,
+                stored_as,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,110 @@
+//! The suite for drafts.
+
+use super::example;
+use crate::domain::draft::{Draft, DraftFile};
+use crate::domain::publication::{PublicationId, Words};
+use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::path::FilePath;
+use crate::store::StoreError;
+use crate::store::drafts::{DraftFailure, DraftLine, DraftStore, KeptDraft};
+use crate::store::publications::PublicationStore;
+
+/// Runs the suite.
+pub(crate) async fn check(store: &(impl DraftStore + PublicationStore)) {
+    a_draft_is_kept_whole(store).await;
+    an_id_is_taken_once(store).await;
+    a_failure_stays_with_its_draft(store).await;
+    what_is_forgotten_is_gone(store).await;
+    a_kept_publication_ends_its_draft(store).await;
+}
+
+fn draft(id: &str) -> Draft {
+    let file = |path: &str, length| DraftFile {
+        path: FilePath::parse(path).unwrap(),
+        length,
+    };
+    Draft {
+        id: id.parse().unwrap(),
+        words: Words {
+            title: "A title".to_owned(),
+            description: "Of *marshes*".to_owned(),
+        },
+        format: Format::Hybrid,
+        private: true,
+        publisher: "ada".to_owned(),
+        // Neither in the order of their paths nor in that of their lengths.
+        files: vec![file("box/b", 5), file("box/c", 1 << 40), file("box/a ü", 0)],
+        created_at: 7,
+    }
+}
+
+fn line(id: &str, has_failed: bool, touched_at: i64) -> DraftLine {
+    DraftLine {
+        id: id.parse().unwrap(),
+        publisher: "ada".to_owned(),
+        has_failed,
+        touched_at,
+    }
+}
+
+async fn a_draft_is_kept_whole(store: &impl DraftStore) {
+    let id: PublicationId = "aaaaaaaaaa".parse().unwrap();
+    assert_eq!(store.draft(id).await.unwrap(), None);
+    store.keep_draft(&draft("aaaaaaaaaa")).await.unwrap();
+    let kept = KeptDraft {
+        draft: draft("aaaaaaaaaa"),
+        failure: None,
+    };
+    assert_eq!(store.draft(id).await.unwrap(), Some(kept));
+    let lines = store.drafts().await.unwrap();
+    assert_eq!(lines, [line("aaaaaaaaaa", false, 7)]);
+    let unknown = "zzzzzzzzzz".parse().unwrap();
+    store.touch_drafts(&[id, unknown], 9).await.unwrap();
+    let lines = store.drafts().await.unwrap();
+    assert_eq!(lines, [line("aaaaaaaaaa", false, 9)]);
+}
+
+async fn an_id_is_taken_once(store: &(impl DraftStore + PublicationStore)) {
+    let (publication, metainfo) = example("pppppppppp", 1);
+    store.insert(&publication, &metainfo).await.unwrap();
+    for taken in ["aaaaaaaaaa", "pppppppppp"] {
+        let refusal = store.keep_draft(&draft(taken)).await;
+        assert!(
+            matches!(refusal, Err(StoreError::Conflict(_))),
+            "{refusal:?}"
+        );
+    }
+    assert_eq!(store.drafts().await.unwrap().len(), 1);
+}
+
+async fn a_failure_stays_with_its_draft(store: &impl DraftStore) {
+    let id: PublicationId = "aaaaaaaaaa".parse().unwrap();
+    let why = DraftFailure {
+        reason: "it is there".to_owned(),
+        twin: Some("pppppppppp".parse().unwrap()),
+    };
+    store.fail_draft(id, &why).await.unwrap();
+    let kept = store.draft(id).await.unwrap().unwrap();
+    assert_eq!(kept.failure, Some(why));
+    let lines = store.drafts().await.unwrap();
+    assert_eq!(lines, [line("aaaaaaaaaa", true, 9)]);
+}
+
+async fn what_is_forgotten_is_gone(store: &impl DraftStore) {
+    let id: PublicationId = "aaaaaaaaaa".parse().unwrap();
+    assert!(store.forget_draft(id).await.unwrap());
+    assert!(!store.forget_draft(id).await.unwrap());
+    assert_eq!(store.draft(id).await.unwrap(), None);
+    assert_eq!(store.drafts().await.unwrap(), []);
+}
+
+async fn a_kept_publication_ends_its_draft(store: &(impl DraftStore + PublicationStore)) {
+    for id in ["bbbbbbbbbb", "cccccccccc"] {
+        store.keep_draft(&draft(id)).await.unwrap();
+    }
+    let (publication, metainfo) = example("bbbbbbbbbb", 2);
+    store.insert(&publication, &metainfo).await.unwrap();
+    assert_eq!(store.draft(publication.id).await.unwrap(), None);
+    let lines = store.drafts().await.unwrap();
+    assert_eq!(lines, [line("cccccccccc", false, 7)]);
+}

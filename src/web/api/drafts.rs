@@ -1,0 +1,266 @@
+//! Drafts over the JSON API: a list of files comes first, then each file by itself as a resumable upload.
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use http::header::LOCATION;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::ambient;
+use crate::domain::account::Account;
+use crate::domain::draft::{Refusal, UploadId};
+use crate::domain::publication::{PublicationId, Words};
+use crate::publish::{Details, DraftError, DraftState, DraftStatus, Drafts, Options as Rules};
+use crate::web::edits;
+use crate::web::error::{WebError, sentence};
+use crate::web::links::Links;
+use crate::web::patience::{Limits, PatientBody};
+use crate::web::state::WebState;
+use crate::web::text::{machine_time, size};
+use crate::web::upload::read_format;
+
+/// Bytes that a file takes in a list of files, on an average, at most.
+const BYTES_PER_FILE: usize = 256;
+
+/// What a publisher says of a publication before its first byte.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    format: String,
+    #[serde(default)]
+    private: bool,
+    files: Vec<ManifestFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManifestFile {
+    path: String,
+    length: u64,
+}
+
+/// What a draft looks like to programs: as a publication, as far as that is known.
+#[derive(Serialize)]
+struct DraftJson<'a> {
+    id: String,
+    title: &'a str,
+    description: &'a str,
+    state: &'static str,
+    /// Why nothing came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    /// The publication that has the same files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as: Option<TwinJson>,
+    format: &'static str,
+    private: bool,
+    name: &'a str,
+    total_length: u64,
+    received_bytes: u64,
+    piece_length: u32,
+    file_count: u64,
+    files: Vec<DraftFileJson<'a>>,
+    publisher: &'a str,
+    created_at: String,
+    expires_at: String,
+}
+
+#[derive(Serialize)]
+struct TwinJson {
+    id: String,
+    page_url: String,
+}
+
+#[derive(Serialize)]
+struct DraftFileJson<'a> {
+    path: &'a str,
+    length: u64,
+    /// Bytes that are there.
+    offset: u64,
+    upload_url: String,
+}
+
+/// Whether a request brings a list of files, and not the files.
+pub(super) fn is_manifest(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// `POST /api/v1/publications` with a list of files, by somebody who may publish.
+pub(super) async fn make(
+    state: &WebState,
+    publisher: Option<&Account>,
+    limits: Limits,
+    body: Body,
+) -> Result<Response, WebError> {
+    let manifest = read_manifest(body, limits, state.ingest.options()).await?;
+    let details = Details {
+        words: Words {
+            title: manifest.title,
+            description: manifest.description,
+        },
+        format: read_format(&manifest.format)?,
+        private: manifest.private,
+        publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
+    };
+    let files = manifest.files.into_iter();
+    let files = files.map(|file| (file.path, file.length)).collect();
+    let made = state
+        .drafts
+        .make(details, files, ambient::unix_now())
+        .await?;
+    let location = format!("/api/v1/publications/{}", made.draft.id);
+    let draft = describe(&made, &state.links);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], draft).into_response())
+}
+
+async fn read_manifest(body: Body, limits: Limits, rules: &Rules) -> Result<Manifest, WebError> {
+    let most = rules
+        .max_files
+        .saturating_mul(BYTES_PER_FILE)
+        .saturating_add(edits::max_body(rules));
+    let mut body = PatientBody::new(
+        body,
+        Limits {
+            bytes: u64::MAX,
+            ..limits
+        },
+    );
+    let mut bytes = Vec::new();
+    while let Some(part) = body.next().await {
+        let part = part?;
+        if bytes.len().saturating_add(part.len()) > most {
+            return Err(WebError::TooLarge(format!(
+                "The list of files is longer than {}. Publish fewer files at once, or pack them into an archive.",
+                size(most as u64)
+            )));
+        }
+        bytes.extend_from_slice(&part);
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        WebError::Invalid(format!(
+            "The list of files cannot be read: {error}. Send {{\"title\": \"…\", \"files\": [{{\"path\": \"…\", \"length\": 1}}]}}."
+        ))
+    })
+}
+
+/// `GET /api/v1/publications/{id}`, where it is a draft that `viewer` may see.
+pub(super) async fn find(
+    state: &WebState,
+    viewer: Option<&Account>,
+    id: &str,
+) -> Result<Option<Response>, WebError> {
+    let Ok(id) = id.parse() else {
+        return Ok(None);
+    };
+    let found = state.drafts.status(id, viewer).await?;
+    Ok(found.map(|status| describe(&status, &state.links)))
+}
+
+/// `DELETE /api/v1/publications/{id}`, where it is a draft of the caller; says whether it was.
+pub(super) async fn delete(
+    drafts: &Drafts,
+    caller: Option<&Account>,
+    id: &str,
+) -> Result<bool, WebError> {
+    let Ok(id) = id.parse::<PublicationId>() else {
+        return Ok(false);
+    };
+    match drafts.delete(id, caller).await {
+        Ok(()) => Ok(true),
+        Err(DraftError::NoUpload) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn describe(status: &DraftStatus, links: &Links) -> Response {
+    let draft = &status.draft;
+    let (state, failure) = match &status.state {
+        DraftState::Receiving => ("draft", None),
+        DraftState::Hashing => ("hashing", None),
+        DraftState::Failed(failure) => ("failed", Some(failure)),
+    };
+    let left = i64::try_from(status.left.as_secs()).unwrap_or(i64::MAX);
+    let files = (0..).zip(draft.files.iter().zip(&status.received));
+    let files = files.map(|(file, (it, received))| DraftFileJson {
+        path: it.path.as_str(),
+        length: it.length,
+        offset: *received,
+        upload_url: links.address(&upload_path(UploadId {
+            draft: draft.id,
+            file,
+        })),
+    });
+    let title = match draft.words.title.as_str() {
+        "" => status.name.as_str(),
+        title => title,
+    };
+    Json(DraftJson {
+        id: draft.id.to_string(),
+        title,
+        description: &draft.words.description,
+        state,
+        failure: failure.map(|failure| sentence(&failure.reason)),
+        same_as: failure
+            .and_then(|failure| failure.twin)
+            .map(|twin| TwinJson {
+                id: twin.to_string(),
+                page_url: links.page(twin),
+            }),
+        format: draft.format.as_str(),
+        private: draft.private,
+        name: &status.name,
+        total_length: draft.total_length(),
+        received_bytes: status.received.iter().copied().fold(0, u64::saturating_add),
+        piece_length: draft.piece_length().get(),
+        file_count: draft.files.len() as u64,
+        files: files.collect(),
+        publisher: &draft.publisher,
+        created_at: machine_time(draft.created_at),
+        expires_at: machine_time(ambient::unix_now().saturating_add(left)),
+    })
+    .into_response()
+}
+
+/// Where the bytes of a file are sent.
+pub(super) fn upload_path(upload: UploadId) -> String {
+    format!("/api/v1/uploads/{upload}")
+}
+
+impl From<DraftError> for WebError {
+    fn from(error: DraftError) -> Self {
+        let words = sentence(&error.to_string());
+        match error {
+            DraftError::Ingest(error) => error.into(),
+            DraftError::Refused(Refusal::TooMany { .. }) => Self::TooMany {
+                detail: words,
+                after: std::time::Duration::from_mins(1),
+            },
+            DraftError::Refused(Refusal::NoRoom { room, needed }) => Self::Full(format!(
+                "There is room for {}, and this upload needs {}. Publish less, or ask the administrator for space.",
+                size(room),
+                size(needed)
+            )),
+            DraftError::NoUpload => Self::NotFound(words),
+            DraftError::WrongOffset { .. } | DraftError::Publishing => Self::Conflict(words),
+            DraftError::Locked | DraftError::Overtaken => Self::Locked(words),
+            DraftError::WrongChecksum => Self::WrongChecksum(words),
+            DraftError::TooLong { .. } => Self::TooLarge(words),
+            DraftError::Stopping => Self::Unavailable {
+                detail: words,
+                after: std::time::Duration::from_secs(5),
+            },
+        }
+    }
+}
