@@ -188,7 +188,7 @@ function preparePublishing(form) {
   function send() {
     // What is said of the files goes first, so that the server can hash them as they come.
     const body = new FormData();
-    for (const name of ["title", "description", "format"]) body.append(name, form.elements[name].value);
+    for (const name of ["title", "description", "creator", "licence", "tags", "format"]) body.append(name, form.elements[name].value);
     if (form.elements.private.checked) body.append("private", "true");
     for (const { path, file } of chosen) body.append("files", file, path);
 
@@ -249,7 +249,7 @@ function preparePublishing(form) {
     byId("send").disabled = is;
     byId("progress").value = 0;
     byId("status").textContent = "Sending …";
-    for (const control of form.querySelectorAll("input, textarea, #chosen button")) control.disabled = is;
+    for (const control of form.querySelectorAll("input, select, textarea, #chosen button")) control.disabled = is;
   }
 
   // Words

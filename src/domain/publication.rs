@@ -7,6 +7,7 @@ use data_encoding::BASE32_NOPAD;
 use rand::Rng;
 
 use super::account::{Account, Role};
+use super::licence::Licence;
 use crate::proto::id::InfoHashes;
 use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
@@ -68,6 +69,12 @@ pub struct Words {
     pub title: String,
     /// What the publisher says of it; may be empty.
     pub description: String,
+    /// Who made it, in their own words; may be empty.
+    pub creator: String,
+    /// The SPDX identifier of its licence; may be empty.
+    pub licence: String,
+    /// Its tags, in the form that [`tag::tidy`](super::tag::tidy) gives them.
+    pub tags: Vec<String>,
 }
 
 /// A published set of files. Its content never changes.
@@ -79,6 +86,12 @@ pub struct Publication {
     pub title: String,
     /// What the publisher says of it; may be empty.
     pub description: String,
+    /// Who made it; may be empty.
+    pub creator: String,
+    /// The licence that it is given under, if the publisher has named one.
+    pub licence: Option<Licence>,
+    /// What it is found under, together with others.
+    pub tags: Vec<String>,
     /// The torrent's format.
     pub format: Format,
     /// Whether peers may only come from our tracker (BEP 27).
@@ -112,6 +125,12 @@ impl Publication {
         Words {
             title: self.title.clone(),
             description: self.description.clone(),
+            creator: self.creator.clone(),
+            licence: self
+                .licence
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            tags: self.tags.clone(),
         }
     }
 
@@ -177,6 +196,9 @@ mod tests {
             id: "abcdefghij".parse().unwrap(),
             title: "a".to_owned(),
             description: String::new(),
+            creator: String::new(),
+            licence: None,
+            tags: Vec::new(),
             format: Format::V1,
             private: false,
             name: "a".to_owned(),

@@ -491,6 +491,7 @@ mod tests {
         Words {
             title: title.to_owned(),
             description: description.to_owned(),
+            ..Words::default()
         }
     }
 

@@ -52,6 +52,12 @@ pub struct Options {
     pub max_title_length: usize,
     /// Bytes in a description, at most.
     pub max_description_bytes: usize,
+    /// Characters in the name of a creator, at most.
+    pub max_creator_length: usize,
+    /// Tags of one publication, at most.
+    pub max_tags: usize,
+    /// Characters in a tag, at most.
+    pub max_tag_length: usize,
 }
 
 impl Default for Options {
@@ -66,6 +72,9 @@ impl Default for Options {
             draft_lifetime: 3 * 24 * 60 * 60,
             max_title_length: 200,
             max_description_bytes: 64 * 1024,
+            max_creator_length: 200,
+            max_tags: 20,
+            max_tag_length: 50,
         }
     }
 }

@@ -15,15 +15,28 @@ use super::shelf::Shelved;
 use super::state::WebState;
 use crate::domain::account::Account;
 use crate::domain::publication::Publication;
-use crate::publish::{EditError, Options as Rules};
+use crate::publish::{EditError, Options as Rules, WordsError};
 
 /// Bytes in a body with new words, at most: escapes of JSON and of forms take six bytes for one.
 pub(super) const fn max_body(rules: &Rules) -> usize {
     let words = rules
         .max_title_length
         .saturating_mul(4)
+        .saturating_add(max_creator_bytes(rules))
+        .saturating_add(max_tags_bytes(rules))
         .saturating_add(rules.max_description_bytes);
     words.saturating_mul(6).saturating_add(4 * 1024)
+}
+
+/// Bytes in the name of a creator, at most: characters take up to four.
+pub(super) const fn max_creator_bytes(rules: &Rules) -> usize {
+    rules.max_creator_length.saturating_mul(4)
+}
+
+/// Bytes in all tags with what stands between them, at most.
+pub(super) const fn max_tags_bytes(rules: &Rules) -> usize {
+    let tag = rules.max_tag_length.saturating_mul(4).saturating_add(4);
+    tag.saturating_mul(rules.max_tags)
 }
 
 /// The publication whose `id` is in the address of a page, and the viewer, who may change it. Who has not logged in is sent there
@@ -75,8 +88,17 @@ pub(super) fn check_permission(
 /// The entity tag of what may change of a publication. The live figures beside it are not in it, or nobody could ever say which
 /// version they saw.
 pub(super) fn entity_tag(publication: &Publication) -> String {
-    // A title has no line end, so different words never look alike.
-    let words = format!("{}\n{}", publication.title, publication.description);
+    // None of them has a line end but the last, so different words never look alike.
+    let words = publication.words();
+    let tags = words.tags.join(",");
+    let lines = [
+        &words.title,
+        &words.creator,
+        &words.licence,
+        &tags,
+        &words.description,
+    ];
+    let words = lines.map(String::as_str).join("\n");
     let digest = Sha256::digest(words);
     format!(
         "\"{}\"",
@@ -88,6 +110,7 @@ impl From<EditError> for WebError {
     fn from(error: EditError) -> Self {
         let words = sentence(&error.to_string());
         match error {
+            EditError::Words(WordsError::Licence(_)) => Self::Invalid(words),
             EditError::Words(_) => Self::TooLarge(words),
             EditError::Changed => Self::PreconditionFailed(words),
             EditError::Gone => Self::no_publication(),

@@ -89,7 +89,11 @@ struct Entry {
     description: String,
     /// How much it is, in words.
     extent: String,
-    publisher: String,
+    /// Its licence, by its SPDX identifier.
+    licence: Option<String>,
+    /// Who made it, or else who published it.
+    author: String,
+    tags: Vec<String>,
     published_at: i64,
     content_length: u64,
     /// Of v1: the extension knows no other.
@@ -140,7 +144,12 @@ impl Entry {
                 DESCRIPTION,
             ),
             extent: format!("{} in {files}", size(publication.total_length)),
-            publisher: publication.publisher.clone(),
+            licence: publication.licence.as_ref().map(ToString::to_string),
+            author: match publication.creator.as_str() {
+                "" => publication.publisher.clone(),
+                creator => creator.to_owned(),
+            },
+            tags: publication.tags.clone(),
             published_at: publication.published_at,
             content_length: publication.total_length,
             info_hash: publication.info_hashes.v1().map(|hash| hash.to_string()),
@@ -216,6 +225,8 @@ struct JsonItem<'a> {
     date_published: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authors: Vec<JsonAuthor<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<JsonAttachment<'a>>,
 }
@@ -234,7 +245,7 @@ struct JsonAttachment<'a> {
 
 impl<'a> From<&'a Entry> for JsonItem<'a> {
     fn from(entry: &'a Entry) -> Self {
-        let author = Some(entry.publisher.as_str()).filter(|name| !name.is_empty());
+        let author = Some(entry.author.as_str()).filter(|name| !name.is_empty());
         let attachment = entry.torrent.as_ref().map(|torrent| JsonAttachment {
             url: &torrent.address,
             mime_type: TORRENT_TYPE,
@@ -250,6 +261,7 @@ impl<'a> From<&'a Entry> for JsonItem<'a> {
             },
             date_published: machine_time(entry.published_at),
             authors: author.map(|name| JsonAuthor { name }).into_iter().collect(),
+            tags: &entry.tags,
             attachments: attachment.into_iter().collect(),
         }
     }

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use tokio::task::spawn_blocking;
 
+use super::edits::{max_creator_bytes, max_tags_bytes};
 use super::error::{WebError, sentence};
 use super::incoming::SharedBody;
 use super::patience::{BodyError, Limits};
@@ -22,10 +23,15 @@ use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
 use crate::proto::metainfo::info::Format;
-use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Upload};
+use crate::publish::{
+    Details, Expected, Ingest, IngestError, Options as Rules, Upload, WordsError,
+};
 
 /// Bytes that a form adds to the files in it, at most.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
+
+/// Bytes in the name of a licence, at most.
+const MAX_LICENCE: usize = 128;
 
 /// Where uploads go.
 #[derive(Clone)]
@@ -234,6 +240,10 @@ async fn expect_no_file(mut field: Field<'_>, body: &SharedBody) -> Result<(), W
 struct Form {
     title: Option<String>,
     description: Option<String>,
+    creator: Option<String>,
+    licence: Option<String>,
+    /// They may come in one field, or in a field each.
+    tags: Vec<String>,
     format: Option<Format>,
     private: Option<bool>,
 }
@@ -244,6 +254,9 @@ impl Form {
             words: Words {
                 title: self.title.unwrap_or_default(),
                 description: self.description.unwrap_or_default(),
+                creator: self.creator.unwrap_or_default(),
+                licence: self.licence.unwrap_or_default(),
+                tags: self.tags,
             },
             format: self.format.unwrap_or_default(),
             private: self.private.unwrap_or_default(),
@@ -262,10 +275,13 @@ impl Form {
             // Characters take up to four bytes; the exact bound is the ingest's.
             "title" => rules.max_title_length.saturating_mul(4),
             "description" => rules.max_description_bytes,
+            "creator" => max_creator_bytes(rules),
+            "licence" => MAX_LICENCE,
+            "tags" => max_tags_bytes(rules),
             "format" | "private" => 16,
             _ => {
                 return Err(WebError::Invalid(format!(
-                    "The field {name:?} is not known here. The fields are: title, description, format, private, files."
+                    "The field {name:?} is not known here. The fields are: title, description, creator, licence, tags, format, private, files."
                 )));
             }
         };
@@ -273,6 +289,12 @@ impl Form {
         let is_new = match name.as_str() {
             "title" => self.title.replace(text).is_none(),
             "description" => self.description.replace(text).is_none(),
+            "creator" => self.creator.replace(text).is_none(),
+            "licence" => self.licence.replace(text).is_none(),
+            "tags" => {
+                self.tags.push(text);
+                self.tags.len() <= rules.max_tags
+            }
             "format" => self.format.replace(read_format(&text)?).is_none(),
             _ => self.private.replace(read_yes(&text)?).is_none(),
         };
@@ -280,7 +302,7 @@ impl Form {
             Ok(())
         } else {
             Err(WebError::Invalid(format!(
-                "The field \"{name}\" came twice. Send it once."
+                "The field \"{name}\" came too often. Send it once."
             )))
         }
     }
@@ -346,11 +368,12 @@ impl From<IngestError> for WebError {
         let words = sentence(&error.to_string());
         match error {
             IngestError::TooLarge { limit } => too_large(limit),
-            IngestError::TooManyFiles { .. } | IngestError::Words(_) => Self::TooLarge(words),
-            IngestError::Name(_)
+            IngestError::Words(WordsError::Licence(_))
+            | IngestError::Name(_)
             | IngestError::NoFiles
             | IngestError::NoBytes
             | IngestError::Build(_) => Self::Invalid(words),
+            IngestError::TooManyFiles { .. } | IngestError::Words(_) => Self::TooLarge(words),
             IngestError::AlreadyPublished(_) => Self::Conflict(words),
             IngestError::TooManyUploads | IngestError::Interrupted => Self::Unavailable {
                 detail: words,

@@ -17,6 +17,7 @@ mod changed_files;
 mod command_line;
 mod connection;
 mod create_command;
+mod details;
 mod dht;
 mod download;
 mod download_command;

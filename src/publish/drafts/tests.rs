@@ -129,7 +129,7 @@ fn details(format: Format) -> Details {
     Details {
         words: Words {
             title: "A title".to_owned(),
-            description: String::new(),
+            ..Words::default()
         },
         format,
         ..Details::default()

@@ -28,6 +28,9 @@ fn draft(id: &str) -> Draft {
         words: Words {
             title: "A title".to_owned(),
             description: "Of *marshes*".to_owned(),
+            creator: "Grace Hopper".to_owned(),
+            licence: "CC-BY-4.0".to_owned(),
+            tags: vec!["soil".to_owned(), "marsh \"Elbe\"".to_owned()],
         },
         format: Format::Hybrid,
         private: true,

@@ -20,6 +20,9 @@ pub(crate) fn example(id: &str, published_at: i64) -> (Publication, StoredMetain
         id: id.parse().unwrap(),
         title: format!("Title of {id}"),
         description: "Two files — très jolis".to_owned(),
+        creator: "Grace Hopper".to_owned(),
+        licence: Some("CC-BY-4.0".parse().unwrap()),
+        tags: vec!["soil".to_owned(), "marsh \"Elbe\"".to_owned()],
         format: Format::V1,
         private: false,
         name: "folder".to_owned(),
@@ -137,7 +140,7 @@ async fn gives_other_words_to_who_has_seen_the_last(store: &dyn PublicationStore
     let seen = publication.words();
     let words = |title: &str| Words {
         title: title.to_owned(),
-        description: String::new(),
+        ..Words::default()
     };
     let nobody = "zzzzzzzzzz".parse().unwrap();
     assert!(!store.reword(nobody, &seen, &words("A")).await.unwrap());
@@ -149,9 +152,30 @@ async fn gives_other_words_to_who_has_seen_the_last(store: &dyn PublicationStore
     );
     let late = store.reword(publication.id, &seen, &words("B")).await;
     assert!(!late.unwrap(), "an edit that was not seen is lost");
+    // Each word counts: who has not seen one of them has not seen the last change.
+    for other in [
+        Words {
+            creator: "x".to_owned(),
+            ..words("A")
+        },
+        Words {
+            licence: "MIT".to_owned(),
+            ..words("A")
+        },
+        Words {
+            tags: vec!["x".to_owned()],
+            ..words("A")
+        },
+    ] {
+        let late = store.reword(publication.id, &other, &words("B")).await;
+        assert!(!late.unwrap(), "{other:?}");
+    }
     let reworded = Publication {
         title: "A".to_owned(),
         description: String::new(),
+        creator: String::new(),
+        licence: None,
+        tags: Vec::new(),
         ..publication.clone()
     };
     let kept = store.publication(publication.id).await.unwrap();
@@ -373,6 +397,9 @@ async fn finds_words_wherever_they_stand(store: &dyn PublicationStore) {
         ("日本語", 7),
         ("\"quoted name\"", 7),
         ("sub", 7),
+        ("grace hop", 7),
+        ("\"marsh elbe\"", 7),
+        ("soil", 7),
         // Nothing of a search is understood as anything but words.
         ("%", 0),
         ("sure %", 1),
@@ -398,7 +425,7 @@ async fn finds_what_is_said_now(store: &dyn PublicationStore) {
     let now = store.publication(publication.id).await.unwrap().unwrap();
     let words = Words {
         title: "Bookworm".to_owned(),
-        description: String::new(),
+        ..Words::default()
     };
     let changed = store.reword(publication.id, &now.words(), &words).await;
     assert!(changed.unwrap());

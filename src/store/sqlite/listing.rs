@@ -136,14 +136,14 @@ mod tests {
         assert_eq!(
             plan(&store, FOUND).await,
             [
-                "SCAN search VIRTUAL TABLE INDEX 192:M3<",
+                "SCAN search VIRTUAL TABLE INDEX 192:M5<",
                 "SEARCH listing USING INTEGER PRIMARY KEY (rowid=?)",
                 publications
             ]
         );
         let counted = plan(&store, COUNT_FOUND).await;
         assert!(
-            counted.contains(&"SCAN search VIRTUAL TABLE INDEX 0:M3".to_owned()),
+            counted.contains(&"SCAN search VIRTUAL TABLE INDEX 0:M5".to_owned()),
             "{counted:?}"
         );
         for step in counted {

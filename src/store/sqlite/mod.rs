@@ -28,7 +28,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (
         1,
         "publications and accounts",
@@ -63,6 +63,11 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
         7,
         "search",
         include_str!("../../../migrations/sqlite/0007_search.sql"),
+    ),
+    (
+        8,
+        "details",
+        include_str!("../../../migrations/sqlite/0008_details.sql"),
     ),
 ];
 

@@ -9,6 +9,7 @@ use sqlx::{FromRow, Row};
 
 use super::SqliteStore;
 use super::search::index_words;
+use crate::domain::licence::Licence;
 use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
 use crate::domain::tally::Counts;
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
@@ -31,13 +32,16 @@ impl PublicationStore for SqliteStore {
         let files: Vec<FileToInsert> = publication.files.iter().map(FileToInsert::from).collect();
         let mut transaction = self.write().await?;
         sqlx::query(
-            "INSERT INTO publication (id, title, description, private, name, info_hash_v1, info_hash_v2,
+            "INSERT INTO publication (id, title, description, creator, licence, tags, private, name, info_hash_v1, info_hash_v2,
                  piece_length, total_length, file_count, publisher, created_at, published_at, verified_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)",
         )
         .bind(publication.id.as_str())
         .bind(&publication.title)
         .bind(&publication.description)
+        .bind(&publication.creator)
+        .bind(publication.licence.as_ref().map_or("", Licence::id))
+        .bind(to_json(&publication.tags)?)
         .bind(publication.private)
         .bind(&publication.name)
         .bind(v1.as_ref().map(|hash| hash.as_bytes().as_slice()))
@@ -121,14 +125,20 @@ impl PublicationStore for SqliteStore {
     ) -> Result<bool, StoreError> {
         let mut transaction = self.write().await?;
         let done = sqlx::query(
-            "UPDATE publication SET title = $2, description = $3
-             WHERE id = $1 AND title = $4 AND description = $5",
+            "UPDATE publication SET title = $2, description = $3, creator = $4, licence = $5, tags = $6
+             WHERE id = $1 AND title = $7 AND description = $8 AND creator = $9 AND licence = $10 AND tags = $11",
         )
         .bind(id.as_str())
         .bind(&to.title)
         .bind(&to.description)
+        .bind(&to.creator)
+        .bind(&to.licence)
+        .bind(to_json(&to.tags)?)
         .bind(&from.title)
         .bind(&from.description)
+        .bind(&from.creator)
+        .bind(&from.licence)
+        .bind(to_json(&from.tags)?)
         .execute(&mut *transaction)
         .await?;
         let was_seen = done.rows_affected() > 0;
@@ -205,6 +215,9 @@ pub(super) struct PublicationRow {
     id: String,
     title: String,
     description: String,
+    creator: String,
+    licence: String,
+    tags: String,
     private: bool,
     name: String,
     info_hash_v1: Option<Vec<u8>>,
@@ -223,6 +236,9 @@ impl FromRow<'_, SqliteRow> for PublicationRow {
             id: row.try_get("id")?,
             title: row.try_get("title")?,
             description: row.try_get("description")?,
+            creator: row.try_get("creator")?,
+            licence: row.try_get("licence")?,
+            tags: row.try_get("tags")?,
             private: row.try_get("private")?,
             name: row.try_get("name")?,
             info_hash_v1: row.try_get("info_hash_v1")?,
@@ -245,6 +261,17 @@ impl PublicationRow {
             self.info_hash_v1.as_deref(),
             self.info_hash_v2.as_deref(),
         )?;
+        let damaged = |what| StoreError::Damaged(format!("publication {id} has {what}"));
+        let licence = match self.licence.as_str() {
+            "" => None,
+            licence => Some(
+                licence
+                    .parse()
+                    .map_err(|_| damaged("a licence without form"))?,
+            ),
+        };
+        let tags = serde_json::from_str(&self.tags);
+        let tags = tags.map_err(|_| damaged("tags that are no list"))?;
         let format = match info_hashes {
             InfoHashes::V1(_) => Format::V1,
             InfoHashes::V2(_) => Format::V2,
@@ -255,6 +282,9 @@ impl PublicationRow {
                 id,
                 title: self.title,
                 description: self.description,
+                creator: self.creator,
+                licence,
+                tags,
                 format,
                 private: self.private,
                 name: self.name,

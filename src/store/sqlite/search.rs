@@ -16,8 +16,8 @@ const MAX_TERMS: usize = 16;
 const MAX_TERM_LENGTH: usize = 128;
 
 /// Indexes the words of the publication `$1`, which is listed, in place of those that it had.
-const INDEX_WORDS: &str = "INSERT OR REPLACE INTO search (rowid, title, description, names)
-    SELECT listing.number, publication.title, publication.description,
+const INDEX_WORDS: &str = "INSERT OR REPLACE INTO search (rowid, title, creator, description, tags, names)
+    SELECT listing.number, publication.title, publication.creator, publication.description, publication.tags,
         publication.name || char(10) || coalesce((
             SELECT group_concat(path, char(10))
             FROM (SELECT path, sum(octet_length(path)) OVER (ORDER BY ordinal) AS bytes

@@ -33,6 +33,12 @@ struct Manifest {
     #[serde(default)]
     description: String,
     #[serde(default)]
+    creator: String,
+    #[serde(default)]
+    licence: String,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
     format: String,
     #[serde(default)]
     private: bool,
@@ -52,6 +58,9 @@ struct DraftJson<'a> {
     id: String,
     title: &'a str,
     description: &'a str,
+    creator: &'a str,
+    licence: &'a str,
+    tags: &'a [String],
     state: &'static str,
     /// Why nothing came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +118,9 @@ pub(super) async fn make(
         words: Words {
             title: manifest.title,
             description: manifest.description,
+            creator: manifest.creator,
+            licence: manifest.licence,
+            tags: manifest.tags,
         },
         format: read_format(&manifest.format)?,
         private: manifest.private,
@@ -210,6 +222,9 @@ fn describe(status: &DraftStatus, links: &Links) -> Response {
         id: draft.id.to_string(),
         title,
         description: &draft.words.description,
+        creator: &draft.words.creator,
+        licence: &draft.words.licence,
+        tags: &draft.words.tags,
         state,
         failure: failure.map(|failure| sentence(&failure.reason)),
         same_as: failure

@@ -110,7 +110,7 @@ fn check_version(publication: &Publication, headers: &HeaderMap) -> Result<(), W
 fn read(body: &[u8]) -> Result<Map<String, Value>, WebError> {
     serde_json::from_slice(body).map_err(|error| {
         WebError::Invalid(format!(
-            "The change cannot be read: {error}. Send a JSON object with \"title\", \"description\" or both."
+            "The change cannot be read: {error}. Send a JSON object with \"title\", \"description\", \"creator\", \"licence\" or \"tags\"."
         ))
     })
 }
@@ -121,10 +121,16 @@ fn apply(mut words: Words, patch: Map<String, Value>) -> Result<Words, WebError>
         let word = match name.as_str() {
             "title" => &mut words.title,
             "description" => &mut words.description,
+            "creator" => &mut words.creator,
+            "licence" => &mut words.licence,
+            "tags" => {
+                words.tags = read_tags(value)?;
+                continue;
+            }
             _ => {
                 let name: String = name.chars().take(64).collect();
                 return Err(WebError::Invalid(format!(
-                    "{name:?} cannot be changed. What can is \"title\" and \"description\"; other content is another publication."
+                    "{name:?} cannot be changed. What can is \"title\", \"description\", \"creator\", \"licence\" and \"tags\"; other content is another publication."
                 )));
             }
         };
@@ -141,6 +147,15 @@ fn apply(mut words: Words, patch: Map<String, Value>) -> Result<Words, WebError>
     Ok(words)
 }
 
+fn read_tags(value: Value) -> Result<Vec<String>, WebError> {
+    let tags: Option<Vec<String>> = serde_json::from_value(value).map_err(|_| {
+        WebError::Invalid(
+            "\"tags\" has to be a list of texts, or null to remove them all.".to_owned(),
+        )
+    })?;
+    Ok(tags.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +164,8 @@ mod tests {
         let words = Words {
             title: "Title".to_owned(),
             description: "Description".to_owned(),
+            tags: vec!["old".to_owned()],
+            ..Words::default()
         };
         apply(words, read(patch.as_bytes())?)
     }
@@ -168,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_replaces_all_tags_or_none() {
+        for (patch, tags) in [
+            ("{}", vec!["old"]),
+            (r#"{"tags":["a","b"]}"#, vec!["a", "b"]),
+            (r#"{"tags":[]}"#, vec![]),
+            (r#"{"tags":null,"licence":"MIT"}"#, vec![]),
+        ] {
+            assert_eq!(patched(patch).unwrap().tags, tags, "{patch}");
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_patch_of_words() {
         for patch in [
             "",
@@ -175,6 +204,9 @@ mod tests {
             "[]",
             r#"["Title","Description"]"#,
             r#"{"title":1}"#,
+            r#"{"tags":"soil"}"#,
+            r#"{"tags":[1]}"#,
+            r#"{"licence":["MIT"]}"#,
             r#"{"title":{"title":"T"}}"#,
             r#"{"info_hash_v1":"00"}"#,
             r#"{"title":"T""#,

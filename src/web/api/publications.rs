@@ -38,6 +38,10 @@ struct PublicationJson {
     id: String,
     title: String,
     description: String,
+    /// Empty where nobody has said; so is `licence`.
+    creator: String,
+    licence: String,
+    tags: Vec<String>,
     state: &'static str,
     format: &'static str,
     private: bool,
@@ -174,10 +178,14 @@ impl Describer {
         let id = publication.id;
         let counts = self.catalog.tally(id).counts();
         let swarm = self.tracker.counts(&publication.info_hashes);
+        let words = publication.words();
         PublicationJson {
             id: id.to_string(),
-            title: publication.title.clone(),
-            description: publication.description.clone(),
+            title: words.title,
+            description: words.description,
+            creator: words.creator,
+            licence: words.licence,
+            tags: words.tags,
             state: "published",
             format: publication.format.as_str(),
             private: publication.private,

@@ -17,6 +17,7 @@ use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::UploadId;
 use crate::domain::publication::Words;
+use crate::domain::tag;
 use crate::publish::{Checksum, Details, DraftError, PartHead, PartUpload, Received};
 use crate::web::api::publications::check_permission;
 use crate::web::auth::Caller;
@@ -100,6 +101,9 @@ pub(in crate::web) async fn create(
         words: Words {
             title: said("title").to_owned(),
             description: said("description").to_owned(),
+            creator: said("creator").to_owned(),
+            licence: said("licence").to_owned(),
+            tags: tag::split(said("tags")),
         },
         format: read_format(said("format"))?,
         private: read_yes(said("private"))?,

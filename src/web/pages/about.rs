@@ -98,6 +98,15 @@ fn dataset(links: &Links, publication: &Publication, has_torrent: bool) -> Value
     if !publication.publisher.is_empty() {
         dataset["publisher"] = json!({ "@type": "Person", "name": publication.publisher });
     }
+    if !publication.creator.is_empty() {
+        dataset["creator"] = json!({ "@type": "Person", "name": publication.creator });
+    }
+    if let Some(licence) = &publication.licence {
+        dataset["license"] = json!(licence.address().unwrap_or_else(|| licence.to_string()));
+    }
+    if !publication.tags.is_empty() {
+        dataset["keywords"] = json!(publication.tags);
+    }
     dataset
 }
 

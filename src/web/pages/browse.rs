@@ -8,6 +8,7 @@ use axum::response::Html;
 use serde::Deserialize;
 
 use super::Frame;
+use super::details::name_in_words;
 use crate::catalog::Catalog;
 use crate::domain::account::WhoMayPublish;
 use crate::store::publications::{MAX_COUNTED, Page, PageQuery, PublicationSummary, Total};
@@ -44,6 +45,8 @@ struct Card {
     href: String,
     title: String,
     publisher: String,
+    creator: String,
+    licence: Option<String>,
     excerpt: String,
     size: String,
     files: String,
@@ -118,6 +121,8 @@ impl Card {
             href: format!("/p/{}", publication.id),
             title: shown(&publication.title),
             publisher: publication.publisher.clone(),
+            creator: shown(&publication.creator),
+            licence: publication.licence.as_ref().map(name_in_words),
             excerpt: excerpt(&beginning(&publication.description), EXCERPT),
             size: size(publication.total_length),
             files: counted(summary.file_count, "file", "files"),

@@ -6,8 +6,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::Frame;
+use super::details::DetailFields;
 use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
+use crate::domain::tag;
 use crate::publish::{EditError, Editor};
 use crate::web::edits::{Changeable, entity_tag};
 use crate::web::error::{WebError, page as render, sentence, with_refusal};
@@ -21,17 +23,21 @@ struct EditPage<'a> {
     /// The name of the torrent, which stands for a missing title.
     name: &'a str,
     words: &'a Words,
+    details: DetailFields,
     /// The entity tag of what the form was filled from.
     seen: String,
     max_title: usize,
     error: Option<String>,
 }
 
-/// The form, as it comes back.
+/// The form, as it comes back. What it leaves out stays.
 #[derive(Deserialize)]
 pub(in crate::web) struct Edited {
     title: String,
     description: String,
+    creator: Option<String>,
+    licence: Option<String>,
+    tags: Option<String>,
     seen: String,
 }
 
@@ -54,9 +60,13 @@ pub(in crate::web) async fn save(
     Form(edited): Form<Edited>,
 ) -> Result<Response, WebError> {
     let publication = &shelved.publication;
+    let now = publication.words();
     let words = Words {
         title: edited.title,
         description: edited.description,
+        creator: edited.creator.unwrap_or(now.creator),
+        licence: edited.licence.unwrap_or(now.licence),
+        tags: edited.tags.map_or(now.tags, |tags| tag::split(&tags)),
     };
     let saved = if edited.seen == entity_tag(publication) {
         editor.reword(publication, &words).await
@@ -85,13 +95,15 @@ fn form<'a>(
     words: &'a Words,
     error: Option<String>,
 ) -> EditPage<'a> {
+    let rules = state.ingest.options();
     EditPage {
+        details: DetailFields::new(words, rules),
         frame: Frame::new(Some(viewer), state.who_may_publish),
         id: publication.id.as_str(),
         name: &publication.name,
         words,
         seen: entity_tag(publication),
-        max_title: state.ingest.options().max_title_length,
+        max_title: rules.max_title_length,
         error,
     }
 }

@@ -3,6 +3,7 @@
 mod about;
 pub(super) mod account;
 pub(super) mod browse;
+mod details;
 pub(super) mod edit;
 pub(super) mod publication;
 pub(super) mod publish;

@@ -9,16 +9,18 @@ use http::{HeaderValue, StatusCode};
 
 use super::Frame;
 use super::about::About;
+use super::details::name_in_words;
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::history::SwarmSize;
+use crate::domain::licence::Licence;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::proto::metainfo::info::Format;
 use crate::web::auth::Viewer;
 use crate::web::chart::Chart;
 use crate::web::content::attachment;
 use crate::web::error::{WebError, page as render};
-use crate::web::links::file_path;
+use crate::web::links::{encode_segment, file_path};
 use crate::web::markdown::to_html;
 use crate::web::personal::Personal;
 use crate::web::state::WebState;
@@ -44,6 +46,9 @@ struct PublicationPage {
     /// HTML.
     description: String,
     publisher: String,
+    creator: String,
+    licence: Option<LicenceWords>,
+    tags: Vec<TagLink>,
     day: String,
     machine_time: String,
     /// `None` where whoever looks must log in for it.
@@ -73,6 +78,19 @@ struct PublicationPage {
     swarm: SwarmWords,
     given: GivenWords,
     chart: Option<Chart>,
+}
+
+struct LicenceWords {
+    name: String,
+    /// What it allows, where that is known.
+    meaning: Option<&'static str>,
+    /// Where its text is.
+    href: Option<String>,
+}
+
+struct TagLink {
+    href: String,
+    name: String,
 }
 
 #[derive(Clone)]
@@ -174,6 +192,13 @@ async fn page(
         title: shown(&publication.title),
         description: to_html(&shown(&publication.description)),
         publisher: publication.publisher.clone(),
+        creator: shown(&publication.creator),
+        licence: publication.licence.as_ref().map(LicenceWords::new),
+        tags: publication
+            .tags
+            .iter()
+            .map(|tag| TagLink::new(tag))
+            .collect(),
         day: day(publication.published_at),
         machine_time: machine_time(publication.published_at),
         torrent,
@@ -250,6 +275,25 @@ fn magnet_link(
         HeaderValue::from_str(&magnet).map_err(|error| WebError::Internal(Box::new(error)))?;
     // Temporary: the link is today's, as the torrent file is.
     Ok((StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response())
+}
+
+impl LicenceWords {
+    fn new(licence: &Licence) -> Self {
+        Self {
+            name: name_in_words(licence),
+            meaning: licence.known().map(|known| known.meaning),
+            href: licence.address(),
+        }
+    }
+}
+
+impl TagLink {
+    fn new(tag: &str) -> Self {
+        Self {
+            href: format!("/?q={}", encode_segment(&format!("\"{tag}\""))),
+            name: shown(tag),
+        }
+    }
 }
 
 impl FileRow {

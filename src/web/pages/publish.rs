@@ -5,7 +5,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::Frame;
+use super::details::DetailFields;
 use crate::domain::account::{Account, WhoMayPublish};
+use crate::domain::publication::Words;
 use crate::web::auth::Viewer;
 use crate::web::error::{WebError, page as render};
 use crate::web::text::{grouped, size};
@@ -21,6 +23,7 @@ struct PublishPage {
     max_files: usize,
     max_files_in_words: String,
     max_title: usize,
+    details: DetailFields,
 }
 
 /// `GET /publish`
@@ -40,6 +43,7 @@ pub(in crate::web) async fn page(
         max_files: rules.max_files.min(rules.max_form_files),
         max_files_in_words: grouped(rules.max_files.min(rules.max_form_files) as u64),
         max_title: rules.max_title_length,
+        details: DetailFields::new(&Words::default(), rules),
     };
     Ok(render(&form)?.into_response())
 }
