@@ -9,6 +9,7 @@
 //! | 8, 7, 6 | `cli`, `app`, `config` | the program: arguments, composition, configuration |
 //! | 5 | `web`, `door` | pages, API and web seed · the one port |
 //! | 4 | `publish`, `tracker`, `engine`, `discovery` | the services; they never import each other |
+//! | 4 | `client` | a client of a server like this one: publishes there |
 //! | 4 | `scrub` | everything that is published, read again and held against its hashes |
 //! | 4 | `offline` | torrents made of files of this machine, and files checked against torrents, without a network |
 //! | 3 | `catalog`, `reader` | what is published · its bytes, vouched for |
@@ -109,6 +110,8 @@ pub mod app;
 pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod client;
 #[cfg(feature = "cli")]
 pub mod config;
 #[cfg(feature = "server")]

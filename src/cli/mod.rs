@@ -12,6 +12,7 @@ mod edit;
 mod health;
 mod magnet;
 mod progress;
+mod publish;
 mod search;
 mod serve;
 mod show;
@@ -56,6 +57,7 @@ const EXAMPLES: &str = "Examples:
   sower serve                                     run the server, and print where it is
   sower user add ada --role admin                 make an account
   sower token create --user ada                   print an API token for it
+  sower publish film.mkv --to https://s.example   upload it to a server, which publishes it
   sower create film.mkv -a udp://t.example:6969   make a torrent
   sower show film.mkv.torrent                     show what is in it
   sower verify film.mkv.torrent Downloads         check what lies there against it
@@ -72,6 +74,8 @@ enum Command {
     /// Make API tokens
     #[command(subcommand)]
     Token(accounts::TokenCommand),
+    /// Upload files to a server, which publishes them; goes on where it was
+    Publish(Box<publish::PublishArgs>),
     /// Show the configuration in force, and where each value came from
     Config(configuration::ConfigArgs),
     /// Make torrent files of files and folders
@@ -124,6 +128,7 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run(|| load(file)).await?,
             Command::User(command) => command.run(&load(file)?.config).await?,
             Command::Token(command) => command.run(&load(file)?.config).await?,
+            Command::Publish(publish) => publish.run(&load(file)?.config.torrent).await?,
             Command::Create(create) => create.run(&load(file)?.config)?,
             Command::Verify(verify) => return verify.run(&load(file)?.config).await,
             Command::Show(show) => show.run(&load(file)?.config.torrent).await?,

@@ -31,6 +31,7 @@ mod peer;
 mod peer_exchange;
 mod proxies;
 mod publish;
+mod publish_command;
 mod scripted_seed;
 mod scrub;
 mod search;

@@ -1,0 +1,285 @@
+//! `sower publish`: sends files to a server, which publishes them.
+//!
+//! An upload that was interrupted is gone on with by the same command. What was begun is written down for that, one small file for each unfinished
+//! upload, in the folder that the system has for such things.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use data_encoding::HEXLOWER;
+use futures_util::{TryStreamExt, stream};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::progress::bar_of_bytes;
+use super::{say, tell};
+use crate::client::{Client, ClientError, Manifest, ManifestFile, Options, Standing, StandingFile};
+use crate::offline::choices::Choices;
+use crate::offline::limits::TorrentOptions;
+use crate::offline::selection::Selection;
+use crate::proto::metainfo::info::{Format, Layout};
+
+/// Files that are sent at the same time.
+const FILES_AT_ONCE: usize = 4;
+
+const EXAMPLES: &str = "Examples:
+  sower publish film.mkv --to https://files.example.org --token sower_4k2j…
+  SOWER_TO=https://files.example.org SOWER_TOKEN=… sower publish album --title 'An album'
+  sower publish notes.pdf data --json | jq -r .page_url
+
+The token is made on the server, by `sower token create`. An upload that was interrupted
+goes on where it was when the same command is given again.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct PublishArgs {
+    /// Files and folders; all together become one publication
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The server's address
+    #[arg(long, value_name = "URL", env = "SOWER_TO")]
+    to: Option<String>,
+    /// An API token of the server
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "SOWER_TOKEN",
+        hide_env_values = true,
+        default_value = ""
+    )]
+    token: String,
+    /// The title [default: the name of the file or folder]
+    #[arg(long, default_value = "")]
+    title: String,
+    /// The description, in Markdown
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+    /// Who made it
+    #[arg(long, value_name = "NAME", default_value = "")]
+    creator: String,
+    /// The licence, by its SPDX identifier, such as CC-BY-4.0
+    #[arg(long, value_name = "SPDX", default_value = "")]
+    licence: String,
+    /// A word to find it by; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// v1, which all clients read; hybrid; or v2
+    #[arg(long, default_value_t = Format::V1)]
+    format: Format,
+    /// Let peers come from the server's own tracker alone (BEP 27)
+    #[arg(long)]
+    private: bool,
+    /// Files to leave out, as lines of a .gitignore; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Take files and folders whose name begins with a dot, too
+    #[arg(long)]
+    hidden: bool,
+    /// Print what was published as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A file and where it lies.
+struct Sent {
+    disk: PathBuf,
+    file: ManifestFile,
+}
+
+impl PublishArgs {
+    pub(super) async fn run(self, bounds: &TorrentOptions) -> anyhow::Result<()> {
+        let Some(server) = &self.to else {
+            bail!(
+                "publishing without a server is not built yet; name one with --to https://… or SOWER_TO"
+            );
+        };
+        let client = Client::new(server, &self.token, Options::default())?;
+        let files = self.select(bounds)?;
+        let manifest = Manifest {
+            title: self.title.clone(),
+            description: self.description.clone(),
+            creator: self.creator.clone(),
+            licence: self.licence.clone(),
+            tags: self.tags.clone(),
+            format: self.format.as_str().to_owned(),
+            private: self.private,
+            files: files.iter().map(|sent| sent.file.clone()).collect(),
+        };
+        let note = Note::of(server, &manifest, &files)?;
+        let draft = match resumed(&client, note.as_ref()).await? {
+            Some(draft) => draft,
+            None => begin(&client, &manifest, note.as_ref()).await?,
+        };
+        if draft.state == "draft" {
+            send(&client, &draft, &files).await?;
+        }
+        let ended = client.ended(&draft.id).await?;
+        if let Some(note) = &note {
+            note.remove();
+        }
+        self.tell_end(ended)
+    }
+
+    fn select(&self, bounds: &TorrentOptions) -> anyhow::Result<Vec<Sent>> {
+        let choices = Choices {
+            exclude: self.exclude.clone(),
+            hidden: self.hidden,
+            ..Choices::default()
+        };
+        let options = choices.selection_options(bounds.max_files, None, None);
+        let mut files = Vec::new();
+        for path in &self.paths {
+            let Selection {
+                name,
+                layout,
+                files: found,
+                ..
+            } = Selection::of(path, &options)?;
+            files.extend(found.into_iter().map(|file| Sent {
+                file: ManifestFile {
+                    path: match layout {
+                        Layout::SingleFile => name.clone(),
+                        Layout::Folder => format!("{name}/{}", file.path.as_str()),
+                    },
+                    length: file.length,
+                },
+                disk: file.disk,
+            }));
+        }
+        Ok(files)
+    }
+
+    fn tell_end(&self, ended: Option<Standing>) -> anyhow::Result<()> {
+        let Some(ended) = ended else {
+            bail!("the server does not know of this upload any more; give the same command again");
+        };
+        if let Some(twin) = ended.same_as {
+            tell("the same files are published already");
+            return self.say(&twin.id, &twin.page_url, true);
+        }
+        match (ended.page_url, ended.failure) {
+            (Some(page), _) => self.say(&ended.id, &page, false),
+            (None, Some(failure)) => bail!("{failure}"),
+            (None, None) => Err(ClientError::NotUnderstood.into()),
+        }
+    }
+
+    fn say(&self, id: &str, page: &str, was_there: bool) -> anyhow::Result<()> {
+        if self.json {
+            say(json!({ "id": id, "page_url": page, "was_published_already": was_there }))?;
+        } else {
+            say(page)?;
+        }
+        Ok(())
+    }
+}
+
+/// The draft of the last try, where the server still has it.
+async fn resumed(client: &Client, note: Option<&Note>) -> anyhow::Result<Option<Standing>> {
+    let Some(id) = note.and_then(Note::read) else {
+        return Ok(None);
+    };
+    let standing = client.standing(&id).await?;
+    Ok(standing.filter(|standing| standing.state != "failed"))
+}
+
+async fn begin(
+    client: &Client,
+    manifest: &Manifest,
+    note: Option<&Note>,
+) -> anyhow::Result<Standing> {
+    let draft = client.begin(manifest).await?;
+    if let Some(note) = note
+        && let Err(error) = note.write(&draft.id)
+    {
+        tell(format_args!(
+            "this upload could not be resumed if it was interrupted: {} cannot be written: {error}",
+            note.0.display()
+        ));
+    }
+    Ok(draft)
+}
+
+async fn send(client: &Client, draft: &Standing, files: &[Sent]) -> anyhow::Result<()> {
+    if draft.files.len() != files.len() {
+        return Err(ClientError::NotUnderstood.into());
+    }
+    let total = files.iter().map(|sent| sent.file.length).sum();
+    let there: u64 = draft.files.iter().map(|file| file.offset).sum();
+    let bar = bar_of_bytes(total, "sending".to_owned());
+    bar.set_position(there);
+    bar.reset_eta();
+    let done = AtomicU64::new(there);
+    let moved = |from: u64, to: u64| {
+        let moved = to.wrapping_sub(from);
+        bar.set_position(done.fetch_add(moved, Relaxed).wrapping_add(moved));
+    };
+    let uploads = draft.files.iter().zip(files);
+    let uploads = uploads.filter(|(file, _)| file.offset < file.length);
+    let sending = stream::iter(uploads.map(Ok))
+        .try_for_each_concurrent(FILES_AT_ONCE, |(file, sent): (&StandingFile, &Sent)| {
+            client.upload(file, &sent.disk, moved)
+        });
+    let sent = sending.await;
+    bar.finish_and_clear();
+    sent.context("what was sent is kept; the same command goes on where it was")
+}
+
+/// Where the id of an unfinished upload is written down. Its name is a hash of the server and of what is sent, so that files that have changed since
+/// are another upload.
+struct Note(PathBuf);
+
+impl Note {
+    /// `None` where the system has no folder for such notes.
+    fn of(server: &str, manifest: &Manifest, files: &[Sent]) -> anyhow::Result<Option<Self>> {
+        let Some(folder) = folder() else {
+            return Ok(None);
+        };
+        let mut hasher = Sha256::new();
+        hasher.update(serde_json::to_vec(&(server, manifest))?);
+        for sent in files {
+            let metadata = fs::metadata(&sent.disk)
+                .with_context(|| format!("{} cannot be read", sent.disk.display()))?;
+            let modified = metadata.modified()?;
+            let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+            hasher.update(modified.as_nanos().to_be_bytes());
+        }
+        let name = HEXLOWER.encode(&hasher.finalize());
+        Ok(Some(Self(folder.join(name))))
+    }
+
+    fn read(&self) -> Option<String> {
+        fs::read_to_string(&self.0).ok()
+    }
+
+    fn write(&self, id: &str) -> io::Result<()> {
+        let folder = self.0.parent().unwrap_or_else(|| Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(id.as_bytes())?;
+        file.persist(&self.0)?;
+        Ok(())
+    }
+
+    fn remove(&self) {
+        // One that stays leads to a publication that is there, and is passed over.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The folder for what a program wants to find again, by the XDG Base Directory Specification.
+fn folder() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
+    Some(
+        state
+            .map(PathBuf::from)
+            .or_else(home)?
+            .join("sower/uploads"),
+    )
+}

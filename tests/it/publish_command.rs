@@ -1,0 +1,187 @@
+//! `sower publish`, from outside: a real server, the built program, and what goes wrong between them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Server, get, wait_for};
+
+fn command(folder: &Path, server: &str, token: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sower"));
+    command
+        .arg("publish")
+        .current_dir(folder)
+        .env("SOWER_TO", server)
+        .env("SOWER_TOKEN", token)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .stdin(Stdio::null());
+    command
+}
+
+fn publish(server: &Server, token: &str, arguments: &[&str]) -> Output {
+    let mut command = command(server.folder(), &server.url, token);
+    command.args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A folder with an empty file, small ones, and one of several parts.
+fn album(server: &Server) {
+    let album = server.folder().join("album/notes");
+    fs::create_dir_all(&album).unwrap();
+    fs::write(album.join("empty"), "").unwrap();
+    fs::write(album.join("read me.txt"), "hello").unwrap();
+    fs::write(album.join("../a.bin"), bytes(20_000_000)).unwrap();
+    fs::write(album.join("../.hidden"), "not this").unwrap();
+}
+
+fn bytes(length: u32) -> Vec<u8> {
+    (0..length).map(|i| (i / 7 % 251) as u8).collect()
+}
+
+fn notes(server: &Server) -> PathBuf {
+    server.folder().join("state/sower/uploads")
+}
+
+fn notes_count(server: &Server) -> usize {
+    fs::read_dir(notes(server)).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_folder_becomes_a_publication_with_the_torrent_that_create_makes() {
+    let server = Server::start();
+    let token = server.token();
+    album(&server);
+    let arguments = [
+        "album", "--title", "An album", "--format", "hybrid", "--json",
+    ];
+    let printed: Value =
+        serde_json::from_str(&stdout(&publish(&server, &token, &arguments))).unwrap();
+    let id = printed["id"].as_str().unwrap();
+    let url = format!("{}/api/v1/publications/{id}", server.url);
+    let publication: Value = serde_json::from_slice(&get(&url)).unwrap();
+    assert_eq!(publication["title"], "An album");
+    assert_eq!(publication["licence"], "CC0-1.0");
+    assert_eq!(publication["tags"], serde_json::json!(["music"]));
+    assert_eq!(publication["name"], "album");
+    assert_eq!(publication["total_length"], 20_000_005);
+    assert_eq!(printed["page_url"], publication["page_url"]);
+    let created = server.sower(&["create", "album", "--format", "hybrid", "-o", "-"], "");
+    fs::write(server.folder().join("created.torrent"), created.stdout).unwrap();
+    let shown = server.sower(&["show", "created.torrent", "--json"], "");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    for hash in ["info_hash_v1", "info_hash_v2"] {
+        assert!(shown[hash].is_string(), "{shown}");
+        assert_eq!(publication[hash], shown[hash]);
+    }
+    assert_eq!(notes_count(&server), 0);
+
+    let again = publish(&server, &token, &["album", "--format", "hybrid"]);
+    assert_eq!(stdout(&again).trim(), printed["page_url"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("published already"));
+}
+
+/// A server that has the same address again after a restart, and a film that takes a while.
+fn server_with_film() -> (Server, String) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = free.local_addr().unwrap().to_string();
+    drop(free);
+    let server = Server::start_with(&[("SOWER_LISTEN", &listen)]);
+    let token = server.token();
+    let film = fs::File::create(server.folder().join("film.mkv")).unwrap();
+    film.set_len(FILM).unwrap();
+    (server, token)
+}
+
+const FILM: u64 = 400_000_000;
+
+/// Begins to publish the film, and gives the id of its draft once a good deal of it is there.
+fn begin(server: &Server, token: &str) -> (Child, String) {
+    let begun = command(server.folder(), &server.url, token)
+        .args(["film.mkv", "--title", "Film"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = wait_for("the upload to be written down", || {
+        let note = fs::read_dir(notes(server)).ok()?.next()?.ok()?;
+        fs::read_to_string(note.path())
+            .ok()
+            .filter(|id| id.len() == 10)
+    });
+    let film = server.folder().join(format!("data/content/staging/{id}/0"));
+    wait_for("some of the film to be there", || {
+        let length = fs::metadata(&film).ok()?.len();
+        (length > 20_000_000).then_some(())
+    });
+    (begun, id)
+}
+
+fn title_of(server: &Server, id: &str) -> Value {
+    let url = format!("{}/api/v1/publications/{id}", server.url);
+    let mut publication: Value = serde_json::from_slice(&get(&url)).unwrap();
+    assert_eq!(publication["state"], "published");
+    assert_eq!(publication["total_length"], FILM);
+    publication["title"].take()
+}
+
+#[test]
+fn an_upload_goes_on_where_it_was_after_command_and_server_were_killed() {
+    let (mut server, token) = server_with_film();
+    let (mut first, id) = begin(&server, &token);
+    server.kill();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let server = server.start_again();
+    let film = fs::metadata(server.folder().join(format!("data/content/staging/{id}/0")));
+    assert!(film.unwrap().len() < FILM);
+    let page = stdout(&publish(&server, &token, &["film.mkv", "--title", "Film"]));
+    assert!(
+        page.trim().ends_with(&id),
+        "{page} is another publication than {id}"
+    );
+    assert_eq!(title_of(&server, &id), "Film");
+    assert_eq!(notes_count(&server), 0);
+}
+
+#[test]
+fn a_server_that_goes_away_is_waited_for() {
+    let (mut server, token) = server_with_film();
+    let (begun, id) = begin(&server, &token);
+    server.kill();
+    let server = server.start_again();
+    let ended = begun.wait_with_output().unwrap();
+    assert!(stdout(&ended).trim().ends_with(&id));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("trying again"));
+    assert_eq!(title_of(&server, &id), "Film");
+}
+
+#[test]
+fn what_is_wrong_is_said_and_what_to_do() {
+    let server = Server::start();
+    let token = server.token();
+    fs::write(server.folder().join("note"), "hello").unwrap();
+    let refused = |server_url: &str, token: &str, path: &str| {
+        let mut command = command(server.folder(), server_url, token);
+        stderr(&command.arg(path).output().unwrap())
+    };
+    assert!(refused(&server.url, "sower_nonsense", "note").contains("the server says"));
+    assert!(refused(&server.url, &token, "nothing").contains("nothing cannot be read"));
+    assert!(refused("files.example.org", &token, "note").contains("https://files.example.org"));
+    assert!(refused("http://127.0.0.1:1", &token, "note").contains("cannot be reached"));
+    let mut without = command(server.folder(), "", &token);
+    without.env_remove("SOWER_TO").arg("note");
+    assert!(stderr(&without.output().unwrap()).contains("--to"));
+    assert_eq!(server.publication_count(), 0);
+    assert_eq!(notes_count(&server), 0);
+}
