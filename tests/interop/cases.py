@@ -7,14 +7,18 @@ from clients import Job
 from clients.aria2 import Aria2
 from clients.biglybt import BiglyBt
 from clients.bittornado import BitTornado
-from clients.libtorrent import Libtorrent
-from clients.qbittorrent import QBittorrent
+from clients.libtorrent import Libtorrent, Libtorrent20
+from clients.qbittorrent import QBittorrent, QBittorrent5
+from clients.rqbit import Rqbit
 from clients.rtorrent import Rtorrent
-from clients.transmission import Transmission
+from clients.transmission import Transmission, Transmission4
 from trial import time_download
 
 # The slow ones first, so that none of them is left alone at the end.
-CLIENTS = (BiglyBt, Transmission, QBittorrent, BitTornado, Libtorrent, Rtorrent, Aria2)
+CLIENTS = (
+    *(BiglyBt, Transmission, Transmission4, QBittorrent, QBittorrent5, BitTornado),
+    *(Rqbit, Libtorrent, Libtorrent20, Rtorrent, Aria2),
+)
 FORMATS = ("v1", "hybrid", "v2")
 
 
@@ -64,7 +68,9 @@ class Limit:
     ways: tuple = tuple(Way)
 
 
+WITHOUT_V2 = ("aria2", "BitTornado", "rqbit", "rTorrent", "Transmission", "Transmission 4")
 LIMITS = (
+    Limit("rqbit", "has no web seeds", ways=(Way.WEB_SEED,)),
     Limit("rTorrent", "has no web seeds", ways=(Way.WEB_SEED,)),
     Limit("rTorrent", "refuses magnet links that name a v2 info-hash too", ("hybrid",), (Way.MAGNET,)),
     Limit("BitTornado", "has web seeds of another kind only (BEP 17)", ways=(Way.WEB_SEED,)),
@@ -75,7 +81,7 @@ LIMITS = (
         "never completes a v2 torrent with a file shorter than a block, with libtorrent as the seed neither",
         ("v2",),
     ),
-    *(Limit(client, "does not know v2", ("v2",)) for client in ("aria2", "BitTornado", "rTorrent", "Transmission")),
+    *(Limit(client, "does not know v2", ("v2",)) for client in WITHOUT_V2),
     Limit("aria2", "computes another info-hash for hybrid torrents", ("hybrid",), (Way.PEERS, Way.MAGNET)),
     Limit("Transmission", "refuses hybrid torrents; 4.0 and later read them", formats=("hybrid",)),
 )
@@ -107,7 +113,7 @@ class ClientCase:
 
     def download(self, lab, state, deadline):
         """Lets the client download; the seconds until it said that it was done."""
-        with lab.network.add(self.client.name.lower(), only=lab.server_host) as host:
+        with lab.network.add("client", only=lab.server_host) as host:
             self.way.prepare(host)
             job = Job(host, self.way.source(lab.published[self.format]), state / "downloads", state)
             client = self.client(job)

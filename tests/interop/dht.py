@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 from clients import Job
 from clients.aria2 import Aria2
-from clients.libtorrent import Libtorrent, LibtorrentSeed
-from clients.qbittorrent import QBittorrent
+from clients.libtorrent import Libtorrent, Libtorrent20, LibtorrentSeed
+from clients.qbittorrent import QBittorrent, QBittorrent5
 from server import Sower
 from trial import time_download, wait, wait_for_files
 
@@ -35,6 +35,10 @@ class DhtLibtorrent(Libtorrent):
     settings = ("enable_dht=1",)
 
 
+class DhtLibtorrent20(Libtorrent20):
+    settings = DhtLibtorrent.settings
+
+
 class DhtLibtorrentSeed(LibtorrentSeed):
     # Its first announce is over before it knows a node, and the next one would come after 15 minutes.
     settings = ("enable_dht=1", "dht_announce_interval=5")
@@ -42,6 +46,10 @@ class DhtLibtorrentSeed(LibtorrentSeed):
 
 class DhtQBittorrent(QBittorrent):
     settings = "[BitTorrent]\nSession\\DHTEnabled=true\n"
+
+
+class DhtQBittorrent5(QBittorrent5):
+    settings = DhtQBittorrent.settings
 
 
 class DhtTrial:
@@ -158,5 +166,6 @@ def source(host, torrent):
 
 def every_dht_case():
     """All clients that can be told of a node by a torrent."""
-    clients = (DhtLibtorrent, DhtQBittorrent, Aria2)
-    return [*(DhtCase(client) for client in clients), DhtCase(DhtLibtorrent, "hybrid"), DhtReverseCase(DhtLibtorrentSeed)]
+    clients = (DhtLibtorrent, DhtLibtorrent20, DhtQBittorrent, DhtQBittorrent5, Aria2)
+    hybrid = (DhtLibtorrent, DhtLibtorrent20)
+    return [*map(DhtCase, clients), *(DhtCase(client, "hybrid") for client in hybrid), DhtReverseCase(DhtLibtorrentSeed)]

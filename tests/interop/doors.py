@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from clients import Failed, Job
 from clients.aria2 import Aria2
-from clients.libtorrent import Libtorrent, LibtorrentSeed
-from clients.qbittorrent import QBittorrent
+from clients.libtorrent import Libtorrent, Libtorrent20, LibtorrentSeed
+from clients.qbittorrent import QBittorrent, QBittorrent5
+from clients.rqbit import Rqbit
 from clients.rtorrent import Rtorrent
-from clients.transmission import Transmission
+from clients.transmission import Transmission, Transmission4
 from clients.webtorrent import ChromiumPage, WebTorrent, WebTorrentSeed
 from server import PORT, Sower
 from trial import POLL_SECONDS, time_download, wait
@@ -57,7 +58,7 @@ class DoorCase:
     def limit(self):
         """Why the client cannot do it, or None."""
         if self.door == "WebSocket":
-            return None if issubclass(self.client, (WebTorrent, Libtorrent)) else "does not speak WebSocket"
+            return None if self.client.speaks_websocket else "does not speak WebSocket"
         if self.client is ChromiumPage:
             return "is in a page, which has WebSockets and nothing else"
         return None
@@ -107,5 +108,8 @@ def wait_for_numbers(ask, deadline, seeders):
 
 def every_door_case():
     """All clients that announce, through all doors, possible or not."""
-    clients = (ChromiumPage, WebTorrent, Transmission, QBittorrent, Libtorrent, Rtorrent, Aria2)
+    clients = (
+        *(ChromiumPage, WebTorrent, Transmission, Transmission4, QBittorrent, QBittorrent5),
+        *(Rqbit, Libtorrent, Libtorrent20, Rtorrent, Aria2),
+    )
     return [DoorCase(client, door) for client in clients for door in DOORS]

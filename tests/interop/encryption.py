@@ -3,12 +3,13 @@
 import time
 from dataclasses import dataclass
 
+from cases import ClientCase, Way
 from clients import Failed, Job
 from clients.aria2 import Aria2
-from clients.libtorrent import Libtorrent, LibtorrentSeed
-from clients.qbittorrent import QBittorrent
+from clients.libtorrent import Libtorrent, Libtorrent20, LibtorrentSeed
+from clients.qbittorrent import QBittorrent, QBittorrent5
 from clients.rtorrent import Rtorrent
-from clients.transmission import Transmission
+from clients.transmission import Transmission, Transmission4
 from server import Sower
 from trial import time_download, wait, wait_for_files
 
@@ -17,12 +18,19 @@ SECTION = """\
 
 Message stream encryption. Each client is told to encrypt, and `sower serve` to require it (`peer.encryption = "require"`); only
 where the client wants plain bytes behind the encrypted handshake it leaves the choice. The client's plain handshakes and its requests
-for `/web-seed/` are cut off. The last line is `sower download` as it comes, from a seed that refuses plain peers."""
+for `/web-seed/` are cut off."""
+FROM_SEED = """\
+The other way round: `sower download` as it comes, from a seed that refuses plain peers."""
 
 
 class Rc4Libtorrent(Libtorrent):
     what = "RC4 only"
     settings = ("in_enc_policy=0", "out_enc_policy=0", "allowed_enc_level=2")
+
+
+class Rc4Libtorrent20(Libtorrent20):
+    what = Rc4Libtorrent.what
+    settings = Rc4Libtorrent.settings
 
 
 class PlainLibtorrent(Libtorrent):
@@ -35,9 +43,19 @@ class RequiringTransmission(Transmission):
     settings = {"encryption": 2}
 
 
+class RequiringTransmission4(Transmission4):
+    what = RequiringTransmission.what
+    settings = RequiringTransmission.settings
+
+
 class RequiringQBittorrent(QBittorrent):
     what = "encryption required"
     settings = "[BitTorrent]\nSession\\Encryption=1\n"
+
+
+class RequiringQBittorrent5(QBittorrent5):
+    what = RequiringQBittorrent.what
+    settings = RequiringQBittorrent.settings
 
 
 class RequiringAria2(Aria2):
@@ -64,11 +82,16 @@ CLIENTS = (
     RequiringAria2,
     ForcingAria2,
     Rc4Libtorrent,
+    Rc4Libtorrent20,
     PlainLibtorrent,
     RequiringQBittorrent,
+    RequiringQBittorrent5,
     RequiringRtorrent,
     RequiringTransmission,
+    RequiringTransmission4,
 )
+# What a client is given where its connections are of one kind alone.
+GIVEN = (("v1", Way.TORRENT), ("v1", Way.MAGNET), ("hybrid", Way.MAGNET))
 
 
 @dataclass(frozen=True)
@@ -76,11 +99,18 @@ class EncryptedCase:
     """One client downloads from Sower encrypted."""
 
     client: type
-    format = "v1"
-    limit = None
+    format: str
+    way: Way
 
     def __str__(self):
-        return f"{self.client.name} encrypted, {self.client.what}"
+        return f"{self.client.name} encrypted, {self.client.what}, {self.format}, {self.way.value}"
+
+    @property
+    def limit(self):
+        """Why the client cannot do it, or None."""
+        if self.client is RequiringRtorrent and self.way is Way.MAGNET:
+            return "fetches the info dictionary of a magnet link from peers over plain connections alone"
+        return ClientCase(self.client, self.format, self.way).limit
 
     @property
     def needs(self):
@@ -96,7 +126,7 @@ class EncryptedCase:
             server.start()
             published = server.publish(lab.publication, self.format)
             host.refuse(b"GET /web-seed/", b"HEAD /web-seed/", b"\x13BitTorrent protocol")
-            client = self.client(Job(host, published.torrent_url, state / "downloads", state))
+            client = self.client(Job(host, self.way.source(published), state / "downloads", state))
             return time_download(client, lab.publication, deadline)
 
 
@@ -138,4 +168,4 @@ class EncryptedSeedCase:
 
 def every_encrypted_case():
     """All clients that can be told to encrypt, and the other direction."""
-    return [EncryptedSeedCase(), *map(EncryptedCase, CLIENTS)]
+    return [EncryptedSeedCase(), *(EncryptedCase(client, *given) for client in CLIENTS for given in GIVEN)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote
 
 from clients import Job
-from clients.libtorrent import LibtorrentGuest
+from clients.libtorrent import Libtorrent20Guest, LibtorrentGuest
 from trial import wait
 
 SECTION = """\
@@ -58,4 +58,4 @@ def seed_alone(magnet):
 
 def every_meeting_case():
     """All clients that can be told of one peer, and no more."""
-    return [MeetingCase(LibtorrentGuest, form) for form in ("v1", "hybrid", "v2")]
+    return [MeetingCase(guest, form) for guest in (LibtorrentGuest, Libtorrent20Guest) for form in ("v1", "hybrid", "v2")]

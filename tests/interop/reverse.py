@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass
 
 from clients import Failed, Job
-from clients.libtorrent import Libtorrent, LibtorrentSeed, create_torrent
+from clients.libtorrent import Libtorrent, Libtorrent20Seed, LibtorrentSeed, create_torrent
 from clients.opentracker import Opentracker
-from clients.transmission import Transmission
+from clients.transmission import Transmission, Transmission4
 from trial import wait, wait_for_files
 
 
@@ -57,4 +57,5 @@ class ReverseCase:
 
 def every_reverse_case():
     """All that `sower download` is tried with."""
-    return [ReverseCase(Transmission, "v1"), ReverseCase(LibtorrentSeed, "v1"), ReverseCase(LibtorrentSeed, "hybrid")]
+    seeds = (Transmission4, LibtorrentSeed, Libtorrent20Seed)
+    return [ReverseCase(Transmission, "v1"), *(ReverseCase(seed, form) for seed in seeds for form in ("v1", "hybrid"))]

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from cases import ClientCase, Way
 from clients import Job
-from clients.libtorrent import Libtorrent
-from clients.qbittorrent import QBittorrent
-from clients.transmission import Transmission
-from encryption import Rc4Libtorrent
+from clients.libtorrent import Libtorrent, Libtorrent20
+from clients.qbittorrent import QBittorrent, QBittorrent5
+from clients.transmission import Transmission, Transmission4
+from encryption import GIVEN, Rc4Libtorrent
 from trial import time_download
 
 SECTION = """\
@@ -21,6 +22,11 @@ class UtpLibtorrent(Libtorrent):
     settings = ("enable_outgoing_tcp=0", "enable_incoming_tcp=0")
 
 
+class UtpLibtorrent20(Libtorrent20):
+    what = UtpLibtorrent.what
+    settings = UtpLibtorrent.settings
+
+
 class EncryptedUtpLibtorrent(Libtorrent):
     what = "RC4"
     settings = (*UtpLibtorrent.settings, *Rc4Libtorrent.settings)
@@ -31,12 +37,25 @@ class UtpQBittorrent(QBittorrent):
     settings = "[BitTorrent]\nSession\\BTProtocol=UTP\n"
 
 
+class UtpQBittorrent5(QBittorrent5):
+    what = UtpQBittorrent.what
+    settings = UtpQBittorrent.settings
+
+
 class UtpTransmission(Transmission):
     what = "as it comes"
     settings = {"utp-enabled": True}
 
 
-CLIENTS = (UtpTransmission, UtpLibtorrent, EncryptedUtpLibtorrent, UtpQBittorrent)
+class UtpTransmission4(Transmission4):
+    what = UtpTransmission.what
+    settings = UtpTransmission.settings
+
+
+CLIENTS = (
+    *(UtpTransmission, UtpTransmission4, UtpLibtorrent, UtpLibtorrent20),
+    *(EncryptedUtpLibtorrent, UtpQBittorrent, UtpQBittorrent5),
+)
 
 
 @dataclass(frozen=True)
@@ -44,11 +63,16 @@ class UtpCase:
     """One client downloads from Sower over uTP."""
 
     client: type
-    format = "v1"
-    limit = None
+    format: str
+    way: Way
 
     def __str__(self):
-        return f"{self.client.name} over uTP, {self.client.what}"
+        return f"{self.client.name} over uTP, {self.client.what}, {self.format}, {self.way.value}"
+
+    @property
+    def limit(self):
+        """Why the client cannot do it, over uTP or not, or None."""
+        return ClientCase(self.client, self.format, self.way).limit
 
     @property
     def needs(self):
@@ -60,10 +84,11 @@ class UtpCase:
         with lab.network.add("utp", only=lab.server_host) as host:
             host.refuse_all_but(b"GET /announce", b"GET /scrape", b"GET /p/")
             host.refuse_callers()
-            client = self.client(Job(host, lab.published[self.format].torrent_url, state / "downloads", state))
+            source = self.way.source(lab.published[self.format])
+            client = self.client(Job(host, source, state / "downloads", state))
             return time_download(client, lab.publication, deadline)
 
 
 def every_utp_case():
     """All clients that speak uTP and can be left with it alone."""
-    return [UtpCase(client) for client in CLIENTS]
+    return [UtpCase(client, *given) for client in CLIENTS for given in GIVEN]

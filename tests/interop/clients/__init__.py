@@ -34,12 +34,14 @@ class Client:
 
     `makes_empty_files`: whether a file of no bytes appears in the download.
     `leaves`: a pattern of the names of the files that the client leaves beside the download.
+    `speaks_websocket`: whether it announces to a tracker behind a WebSocket.
     """
 
     name = ""
     program = ""
     makes_empty_files = True
     leaves = ""
+    speaks_websocket = False
 
     def __init__(self, job):
         self.job = job

@@ -3,6 +3,8 @@
 import json
 import re
 
+from network import cache
+
 from . import CONTROL_PORT, PEER_PORT, Client, Failed
 
 URL = f"http://127.0.0.1:{CONTROL_PORT}/transmission/rpc"
@@ -43,7 +45,7 @@ class Transmission(Client):
         configuration.mkdir()
         chosen = settings(self.job.folder, self.job.host.address) | self.settings
         (configuration / "settings.json").write_text(json.dumps(chosen))
-        self.run("transmission-daemon", "--foreground", "--log-debug", "--config-dir", configuration)
+        self.run(self.program, "--foreground", "--log-debug", "--config-dir", configuration)
 
     def is_done(self):
         self.still_runs()
@@ -68,3 +70,9 @@ class Transmission(Client):
         if answer["result"] != "success":
             raise Failed(f"{method}: {answer['result']}")
         return answer["arguments"]
+
+
+class Transmission4(Transmission):
+    name = "Transmission 4"
+    program = str(cache() / "trixie/bin/transmission-daemon")
+    makes_empty_files = True

@@ -25,6 +25,7 @@ class WebTorrent(Client):
 
     name = "WebTorrent"
     action = "get"
+    speaks_websocket = True
     makes_empty_files = False
 
     @classmethod
