@@ -1,5 +1,6 @@
 """The other direction: `sower download` fetches what other programs seed, through a tracker that is not ours."""
 
+import shutil
 import time
 from dataclasses import dataclass
 
@@ -33,12 +34,15 @@ class ReverseCase:
             lab.network.add("seed") as seed_host,
             lab.network.add("download") as host,
         ):
+            # Its own copy: Transmission 4 renames what it has not checked yet.
+            content = state / "content" / lab.publication.folder.name
+            shutil.copytree(lab.publication.folder, content)
             tracker = Opentracker(tracker_host, state / "tracker")
             torrent = state / "foreign.torrent"
-            info_hash = create_torrent(lab.publication.folder, tracker.url, self.format, torrent)
+            info_hash = create_torrent(content, tracker.url, self.format, torrent)
             tracker.start(info_hash)
             (state / "seed").mkdir()
-            seed = self.seed(Job(seed_host, str(torrent), lab.publication.folder.parent, state / "seed"))
+            seed = self.seed(Job(seed_host, str(torrent), content.parent, state / "seed"))
             seed.start()
             wait(seed.is_done, deadline, "the seed did not become ready")
             wait(lambda: tracker.knows_a_seed(info_hash), deadline, "the seed did not announce itself")
