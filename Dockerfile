@@ -4,7 +4,7 @@ WORKDIR /build
 COPY . .
 # The caches outlive a build: only what changed is compiled again.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin sower && cp target/release/sower /sower && mkdir /empty
+    cargo build --release --locked --all-features --bin sower && cp target/release/sower /sower && mkdir /empty
 
 # libc, CA certificates and no shell.
 FROM gcr.io/distroless/cc-debian12

@@ -19,6 +19,7 @@ use url::Url;
 
 mod advertised;
 mod announcing;
+mod forwarding;
 mod gatekeeper;
 mod house;
 mod housekeeping;
@@ -32,6 +33,8 @@ use housekeeping::Housekeeper;
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::discovery::Figures;
+use crate::discovery::nat::{Mapper, Transport};
 use crate::domain::networks::Networks;
 use crate::door::{self, Entrance, Guests};
 use crate::engine::Engine;
@@ -91,6 +94,11 @@ pub enum StartError {
     /// The socket of the DHT cannot be set up.
     #[error("the socket of the DHT cannot be set up")]
     Dht(#[source] io::Error),
+    /// The router is to be asked, and this server cannot speak with it.
+    #[error(
+        "nat.enabled is true, but this server was built without the feature `nat`; build it with that, or set nat.enabled to false"
+    )]
+    NoNat,
     /// The public address is none.
     #[error("public_url is no address: {0}")]
     NoAddress(#[from] url::ParseError),
@@ -159,6 +167,7 @@ impl App {
         let listen = ports.listen;
         let url = public_url(&config, listen)?;
         let dht = DhtNode::open(&config.dht)?;
+        let mapper = forwarding::mapper(&config.nat, ports.open_to_the_world(), dht.port())?;
 
         let peer_id = PeerId::generate(&mut ambient::rng());
         let advertised = Advertised::new(&config.peer.advertise, &url, ports.for_peers);
@@ -195,6 +204,10 @@ impl App {
             passkeys,
             links: Arc::new(links),
             peers: addresses.into(),
+            discovery: Figures {
+                mappings: mapper.as_ref().map(Mapper::mappings),
+                dht: dht.dht(),
+            },
             shutdown: shutdown.clone(),
             options: Arc::new(config.web.clone()),
         });
@@ -232,6 +245,9 @@ impl App {
         tasks.spawn(gatekeeper.run(shutdown.clone()));
         tasks.spawn(scrubber.run(shutdown.clone()));
         tasks.spawn(drafts.run(shutdown.clone()));
+        if let Some(mapper) = mapper {
+            tasks.spawn(mapper.run(shutdown.clone()));
+        }
         tasks.close();
         Ok(Self {
             listen,
@@ -376,6 +392,15 @@ impl Ports {
             ports.for_peers = own.port();
         }
         Ok(ports)
+    }
+
+    /// The ports that connections and packets come in by.
+    const fn open_to_the_world(&self) -> [forwarding::Open; 3] {
+        [
+            (Transport::Tcp, self.listen.port()),
+            (Transport::Tcp, self.for_peers),
+            (Transport::Udp, self.for_packets),
+        ]
     }
 
     /// The addresses under `url`, with the doors of the tracker that torrents name; the UDP tracker's where the world can

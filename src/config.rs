@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use url::Url;
 
-use crate::discovery::dht;
+use crate::discovery::{dht, nat};
 use crate::offline::limits;
 use crate::store::publications::MAX_PAGE;
 use crate::{catalog, door, engine, publish, scrub, store, tracker, web};
@@ -48,6 +48,8 @@ pub struct Config {
     pub peer: engine::Options,
     /// The DHT.
     pub dht: dht::Options,
+    /// Ports that the router lets the world in by.
+    pub nat: nat::Options,
     /// Pages and API.
     pub web: web::Options,
     /// The one port.
@@ -317,6 +319,14 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
             );
         }
     }
+    let gateway = &config.nat.gateway;
+    if !gateway.is_empty() && gateway.parse::<Ipv4Addr>().is_err() {
+        return refuse(
+            "nat.gateway",
+            gateway,
+            "write the router's IPv4 address, such as 192.168.1.1",
+        );
+    }
     for (key, number, most) in [
         ("web.feed_entries", config.web.feed_entries, MAX_PAGE),
         (
@@ -343,6 +353,12 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
             tracker.save_interval,
             1..=MAX_SILENCE,
         ),
+        (
+            "nat.lifetime",
+            config.nat.lifetime.into(),
+            120..=MAX_SILENCE,
+        ),
+        ("nat.timeout", config.nat.timeout, 1..=60),
     ] {
         if !usable.contains(&seconds) {
             let (least, most) = usable.into_inner();
@@ -540,6 +556,9 @@ mod tests {
             ("peer.listen", "6881"),
             ("tracker.udp_listen", "6969"),
             ("dht.listen", "6881"),
+            ("nat.gateway", "router.example"),
+            ("nat.lifetime", "119"),
+            ("nat.timeout", "0"),
         ] {
             let name = format!("SOWER_{}", key.to_uppercase().replace('.', "__"));
             let error = read("", &[(&name, value)]).unwrap_err().to_string();

@@ -48,6 +48,16 @@ impl DhtNode {
         })))
     }
 
+    /// A way to the node.
+    pub(super) fn dht(&self) -> Option<Dht> {
+        self.0.as_ref().map(|node| node.dht.clone())
+    }
+
+    /// The port that packets of other nodes come in by.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.0.as_ref().map(|node| node.port)
+    }
+
     /// Links that name it where others may ask it.
     pub(super) fn named_in(&self, links: Links) -> Links {
         let asked = self.0.as_ref().filter(|node| !node.options.read_only);

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::net::{UdpSocket, lookup_host};
@@ -16,6 +17,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ambient;
+use crate::domain::dht::figures::Figures;
 use crate::domain::dht::node::{Bounds, Event, Node, SearchId};
 use crate::proto::dht::Want;
 use crate::proto::id::InfoHash;
@@ -28,6 +30,9 @@ const ENTRY_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How long one look-up may take.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two times that the node is counted, at least.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes of a packet that are read: more is no message.
 const PACKET: usize = 2048;
@@ -84,6 +89,8 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub struct Dht {
     commands: mpsc::Sender<Command>,
+    /// Written by the worker, once a second at most.
+    figures: Arc<Mutex<Figures>>,
 }
 
 #[derive(Debug)]
@@ -104,6 +111,8 @@ pub struct Worker {
     bootstrap: Vec<String>,
     commands: mpsc::Receiver<Command>,
     searches: HashMap<SearchId, Command>,
+    figures: Arc<Mutex<Figures>>,
+    figures_due: Instant,
 }
 
 impl Dht {
@@ -133,7 +142,10 @@ impl Dht {
             stored_peers_per_torrent: options.stored_peers_per_torrent,
         };
         let (commands, received) = mpsc::channel(WAITING);
+        let figures = Arc::default();
         let worker = Worker {
+            figures: Arc::clone(&figures),
+            figures_due: ambient::now(),
             socket,
             is_v6,
             node: Node::new(bounds, ambient::now(), &mut ambient::rng()),
@@ -141,7 +153,12 @@ impl Dht {
             commands: received,
             searches: HashMap::new(),
         };
-        Ok((Self { commands }, worker))
+        Ok((Self { commands, figures }, worker))
+    }
+
+    /// What the node knows and has done.
+    pub fn figures(&self) -> Figures {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Announces a peer at our address with that port; how many nodes took it.
@@ -183,6 +200,7 @@ impl Worker {
         loop {
             self.send_packets().await;
             self.tell_events();
+            self.tell_figures();
             let due = self.node.poll_timeout();
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -249,6 +267,15 @@ impl Worker {
                     }
                 }
             }
+        }
+    }
+
+    /// Not after each packet: to count what is remembered takes time.
+    fn tell_figures(&mut self) {
+        let now = ambient::now();
+        if now >= self.figures_due {
+            self.figures_due = now + FIGURES_INTERVAL;
+            *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = self.node.figures();
         }
     }
 

@@ -12,6 +12,7 @@ pub mod draft;
 pub mod history;
 pub mod introductions;
 pub mod licence;
+pub mod mapping;
 pub mod networks;
 pub mod passkey;
 pub mod picker;

@@ -7,6 +7,8 @@ use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 
 use crate::catalog::Catalog;
+use crate::discovery::nat::Mappings;
+use crate::domain::dht::figures::Figures as DhtFigures;
 use crate::domain::swarm::Population;
 use crate::engine::{Count, Engine, Manner};
 use crate::reader::Reader;
@@ -25,6 +27,12 @@ pub(super) async fn metrics(State(state): State<WebState>) -> Result<impl IntoRe
     seed(&mut text, &state.engine);
     content(&mut text, &state.reader);
     publications(&mut text, &state.catalog);
+    if let Some(dht) = &state.discovery.dht {
+        node(&mut text, dht.figures());
+    }
+    if let Some(mappings) = &state.discovery.mappings {
+        mapped(&mut text, mappings);
+    }
     let (damaged, _) = state.catalog.store().damaged(0).await?;
     let name = "sower_damaged_publications";
     text.family(name, "gauge", "Publications of which files fail the check.");
@@ -188,6 +196,51 @@ fn content(text: &mut Text, reader: &Reader) {
     let name = "sower_content_open_files";
     text.family(name, "gauge", "Files that are kept open for reading.");
     text.sample(name, "", figures.open_files);
+}
+
+/// The node of the DHT.
+fn node(text: &mut Text, figures: DhtFigures) {
+    let sum = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let name = "sower_dht_nodes";
+    text.family(name, "gauge", "Nodes of the DHT that are known.");
+    text.sample(name, "family=\"ipv4\"", sum(figures.nodes_v4));
+    text.sample(name, "family=\"ipv6\"", sum(figures.nodes_v6));
+    let name = "sower_dht_stored_peers";
+    text.family(name, "gauge", "Peers that others announced to the node.");
+    text.sample(name, "", sum(figures.stored_peers));
+    let name = "sower_dht_questions_total";
+    text.family(
+        name,
+        "counter",
+        "Questions that the node asked others, and that it answered.",
+    );
+    text.sample(name, "direction=\"out\"", figures.asked);
+    text.sample(name, "direction=\"in\"", figures.answered);
+    let name = "sower_dht_announces_total";
+    text.family(
+        name,
+        "counter",
+        "Announces that other nodes took of ours, and ours of others.",
+    );
+    text.sample(name, "direction=\"out\"", figures.announced);
+    text.sample(name, "direction=\"in\"", figures.took);
+    let name = "sower_dht_dropped_packets_total";
+    text.family(name, "counter", "Packets that the node let fall.");
+    text.sample(name, "", figures.dropped);
+}
+
+/// The ports at the router.
+fn mapped(text: &mut Text, mappings: &Mappings) {
+    let name = "sower_nat_mapped";
+    text.family(
+        name,
+        "gauge",
+        "Whether the router lets the world in by a port.",
+    );
+    for (port, mapping) in mappings.all() {
+        let labels = format!("transport=\"{}\",port=\"{}\"", port.transport, port.number);
+        text.sample(name, &labels, u64::from(mapping.is_some()));
+    }
 }
 
 fn publications(text: &mut Text, catalog: &Catalog) {

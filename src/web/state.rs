@@ -14,6 +14,7 @@ use super::links::Links;
 use super::shelf::Shelf;
 use super::torrent::TorrentLengths;
 use crate::catalog::Catalog;
+use crate::discovery::Figures;
 use crate::domain::account::WhoMayPublish;
 use crate::domain::networks::Network;
 use crate::engine::Engine;
@@ -90,6 +91,8 @@ pub struct Parts {
     pub links: Arc<Links>,
     /// Where the embedded seed listens, for magnet links (`x.pe`).
     pub peers: Arc<[SocketAddr]>,
+    /// Knows who finds us.
+    pub discovery: Figures,
     /// Cancelled when the server begins to stop: then it is no longer ready.
     pub shutdown: CancellationToken,
     /// The bounds.
@@ -111,6 +114,7 @@ pub struct WebState {
     pub(super) links: Arc<Links>,
     pub(super) who_may_publish: WhoMayPublish,
     pub(super) peers: Arc<[SocketAddr]>,
+    pub(super) discovery: Figures,
     pub(super) shutdown: CancellationToken,
     pub(super) options: Arc<Options>,
     pub(super) shelf: Shelf,
@@ -136,6 +140,7 @@ impl WebState {
             editor: parts.ingest.editor(),
             drafts: parts.drafts,
             ingest: parts.ingest,
+            discovery: parts.discovery,
             shutdown: parts.shutdown,
             options: parts.options,
             shelf,

@@ -73,6 +73,10 @@ class Network:
         """A new host. It reaches all others, or only one of them: calls to the rest fail at once."""
         return Host(role, next(self._numbers), only)
 
+    def add_behind(self, router):
+        """A new host in a network of its own, whose only way out is that host."""
+        return HostAtHome(next(self._numbers), router)
+
 
 class Host:
     """A network namespace with one address, and the processes that run in it. Leaving its `with` removes it."""
@@ -155,6 +159,27 @@ class Host:
         for process in self._processes:
             process.wait()
         run("ip", "netns", "del", self.name)
+
+
+class HostAtHome(Host):
+    """A host behind another: it has an address that means nothing outside."""
+
+    network = "192.168.77.0/24"
+    address = "192.168.77.2"
+    gateway = "192.168.77.1"
+
+    def __init__(self, number, router):
+        self.name = f"{number}-home"
+        self._processes = []
+        run("ip", "netns", "add", self.name)
+        run("ip", "-n", router.name, "link", "add", "lan", "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        run("ip", "-n", router.name, "addr", "add", f"{self.gateway}/24", "dev", "lan")
+        run("ip", "-n", router.name, "link", "set", "lan", "up")
+        ip = ("ip", "-n", self.name)
+        for device in ("lo", "eth0"):
+            run(*ip, "link", "set", device, "up")
+        run(*ip, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        run(*ip, "route", "add", "default", "via", self.gateway)
 
 
 def cache():

@@ -6,6 +6,7 @@ import dht
 import doors
 import encryption
 import meeting
+import router
 import spreading
 import utp
 from cases import CLIENTS, FORMATS, ClientCase, Way
@@ -16,6 +17,7 @@ from meeting import MeetingCase
 from publication import SIZES
 from reading import SECTION
 from reverse import ReverseCase
+from router import RouterCase
 from spreading import SpreadingCase
 from trial import Outcome
 from utp import UtpCase
@@ -116,6 +118,10 @@ def page(results):
     ways = {DhtCase: "from Sower", DhtReverseCase: "to `sower download`"}
     rows = [[it.case.client.name, it.case.client.version(), ways[type(it.case)], it.case.format, cell(it, notes)] for it in by_dht]
     parts.append(table(["client", "version", "way", "format", "seconds"], rows))
+    parts.append(router.SECTION)
+    routed = [result for result in results if isinstance(result.case, RouterCase)]
+    rows = [[it.case.client.name, it.case.client.version(), it.case.client.what.replace("plain", "uTP"), it.case.protocol, cell(it, notes)] for it in routed]
+    parts.append(table(["client", "version", "over", "protocol", "seconds"], rows))
     parts += ["## Notes", str(notes), SECTION]
     return "\n\n".join(parts) + "\n"
 

@@ -24,6 +24,7 @@ from encryption import every_encrypted_case
 from meeting import every_meeting_case
 from publication import Publication
 from reverse import every_reverse_case
+from router import every_router_case
 from server import Sower
 from spreading import every_spreading_case
 from trial import Outcome, Result, attempt
@@ -79,6 +80,7 @@ def main():
         *every_utp_case(),
         *every_dht_case(),
         *every_door_case(),
+        *every_router_case(),
         *every_meeting_case(),
         *every_spreading_case(),
         *every_client_case(),

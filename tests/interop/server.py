@@ -35,6 +35,7 @@ class Sower:
         }
         self.log = state / "log"
         self._token = None
+        self._process = None
 
     def start(self):
         """Starts it, and comes back when it can serve and we have an account on it."""
@@ -42,7 +43,7 @@ class Sower:
         (self._state / "config.toml").touch()
         ready = self._state / "ready"
         command = (*self._command("serve"), "--ready-file", ready)
-        process = self._host.start(*command, log=self.log, env=self._environment)
+        process = self._process = self._host.start(*command, log=self.log, env=self._environment)
         deadline = time.monotonic() + START_SECONDS
         while not (ready.exists() and ready.read_text().endswith("\n")):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -50,6 +51,12 @@ class Sower:
             time.sleep(0.05)
         self._run("user", "add", "tester", "--role", "admin", "--password-stdin", input="correct horse battery\n")
         self._token = self._run("token", "create", "--user", "tester").strip()
+
+    def stop(self):
+        """Ends it as an operator does; comes back when it has ended."""
+        self._process.terminate()
+        if self._process.wait(START_SECONDS) != 0:
+            raise RuntimeError(f"the server did not end well: {self.log.read_text()}")
 
     def publish(self, publication, format):
         """Publishes the files by the JSON API."""

@@ -4,6 +4,7 @@
 //! routing table of its own, and a search goes through both at once.
 
 mod answers;
+pub mod figures;
 mod lookup;
 pub mod node;
 pub mod rota;

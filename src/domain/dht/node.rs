@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rand::{Rng, RngExt};
 
 use super::answers::{Answers, may_name, pack};
+use super::figures::Figures;
 use super::lookup::Lookup;
 use super::routing::{BUCKET, FRESH, RoutingTable};
 use super::search::{Aim, Search};
@@ -93,6 +94,8 @@ pub struct Node {
     refresh_due: Instant,
     packets: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
+    /// What is counted; what is there is looked up.
+    counted: Figures,
 }
 
 #[derive(Debug)]
@@ -124,6 +127,7 @@ impl Node {
             refresh_due: now,
             packets: VecDeque::new(),
             events: VecDeque::new(),
+            counted: Figures::default(),
             bounds,
         }
     }
@@ -139,6 +143,17 @@ impl Node {
     /// How many nodes are known.
     pub fn known(&self) -> usize {
         self.tables.iter().map(RoutingTable::len).sum()
+    }
+
+    /// What it knows and has done.
+    pub fn figures(&self) -> Figures {
+        let [v4, v6] = &self.tables;
+        Figures {
+            nodes_v4: v4.len(),
+            nodes_v6: v6.len(),
+            stored_peers: self.stored.len(),
+            ..self.counted
+        }
     }
 
     /// Whether another search may begin.
@@ -178,24 +193,10 @@ impl Node {
         now: Instant,
         rng: &mut impl Rng,
     ) {
-        let Ok(message) = Message::decode(packet) else {
-            return;
-        };
-        match message.body {
-            Body::Query(query) => {
-                self.handle_query(&query, message.transaction, source, packet.len(), now, rng);
-            }
-            Body::Answer(answer) => {
-                if let Some(asked) = self.take_asked(&message.transaction, source) {
-                    self.handle_answer(asked.search, answer, source, now);
-                }
-            }
-            Body::Error(..) => {
-                if let Some(asked) = self.take_asked(&message.transaction, source) {
-                    self.handle_failure(asked.search, source);
-                }
-            }
-        }
+        let taken = Message::decode(packet)
+            .ok()
+            .and_then(|message| self.take_message(message, source, packet.len(), now, rng));
+        self.counted.dropped += u64::from(taken.is_none());
         self.handle_timeout(now, rng);
     }
 
@@ -240,6 +241,31 @@ impl Node {
         due.min().unwrap_or(self.check_due)
     }
 
+    /// `None` where nothing came of it.
+    fn take_message(
+        &mut self,
+        message: Message,
+        source: SocketAddr,
+        length: usize,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<()> {
+        match message.body {
+            Body::Query(query) => {
+                self.handle_query(&query, message.transaction, source, length, now, rng)?;
+            }
+            Body::Answer(answer) => {
+                let asked = self.take_asked(&message.transaction, source)?;
+                self.handle_answer(asked.search, answer, source, now);
+            }
+            Body::Error(..) => {
+                let asked = self.take_asked(&message.transaction, source)?;
+                self.handle_failure(asked.search, source);
+            }
+        }
+        Some(())
+    }
+
     fn begin(&mut self, aim: Aim) -> SearchId {
         let target = match aim {
             Aim::Nodes(id) => id,
@@ -282,7 +308,9 @@ impl Node {
             for (torrent, peer) in search.to_remember(&self.id) {
                 self.stored.announce(torrent, peer, now);
             }
-            self.events.push_back(Event::Done(id, search.accepted()));
+            let accepted = search.accepted();
+            self.counted.announced += u64::try_from(accepted).unwrap_or(0);
+            self.events.push_back(Event::Done(id, accepted));
         }
         self.searches = searches;
     }
@@ -295,14 +323,14 @@ impl Node {
         length: usize,
         now: Instant,
         rng: &mut impl Rng,
-    ) {
+    ) -> Option<()> {
         let uptime = now.saturating_duration_since(self.start);
         let admits = |askers: &NetworkRate| askers.admit(source.ip(), uptime).is_ok();
         if self.bounds.is_read_only
             || query.id == self.id
             || !self.askers.as_ref().is_none_or(admits)
         {
-            return;
+            return None;
         }
         let asker = Contact {
             id: query.id,
@@ -317,6 +345,9 @@ impl Node {
             now,
         }
         .to(query, source, rng);
+        let is_announce = matches!(query.question, Question::AnnouncePeer { .. });
+        self.counted.took += u64::from(is_announce && matches!(body, Body::Answer(_)));
+        self.counted.answered += 1;
         let has_proved = self.table(source).has_proved(&asker, now);
         let message = Message { transaction, body };
         self.packets
@@ -324,6 +355,7 @@ impl Node {
         if !query.is_read_only && self.may_check() && self.table(source).has_room_for(&asker) {
             self.check(source, now, rng);
         }
+        Some(())
     }
 
     fn handle_answer(
@@ -406,6 +438,7 @@ impl Node {
         now: Instant,
         rng: &mut impl Rng,
     ) {
+        self.counted.asked += 1;
         self.earned = self.earned.max(now) + self.interval();
         let transaction: u32 = rng.random();
         let families = self.bounds.families;
@@ -428,11 +461,6 @@ impl Node {
         let transaction = u32::from_be_bytes(transaction.try_into().ok()?);
         let is_from_asked = self.asked.get(&transaction)?.to == source;
         is_from_asked.then(|| self.asked.remove(&transaction))?
-    }
-
-    #[cfg(test)]
-    pub(super) fn stored_count(&self) -> usize {
-        self.stored.len()
     }
 
     #[cfg(test)]

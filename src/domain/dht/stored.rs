@@ -75,7 +75,7 @@ impl StoredPeers {
         peers
     }
 
-    #[cfg(test)]
+    /// How many peers there are, of all torrents.
     pub(super) fn len(&self) -> usize {
         self.torrents.values().map(Vec::len).sum()
     }

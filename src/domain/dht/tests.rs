@@ -372,7 +372,7 @@ fn what_others_announce_is_bounded() {
         node.handle_packet(&announce, peer, world.now, &mut world.rng);
         while node.poll_packet().is_some() {}
     }
-    assert_eq!(node.stored_count(), bounds().stored_peers);
+    assert_eq!(node.figures().stored_peers, bounds().stored_peers);
     let (answer, _) = world.ask(v4(0), v4(9), Question::Ping).unwrap();
     assert!(matches!(
         Message::decode(&answer).unwrap().body,

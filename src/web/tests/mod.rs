@@ -30,6 +30,7 @@ use super::{
 };
 use crate::ambient;
 use crate::catalog::{self, Catalog};
+use crate::discovery::Figures;
 use crate::domain::account::{Role, WhoMayPublish};
 use crate::engine::{self, Engine};
 use crate::proto::id::PeerId;
@@ -137,6 +138,7 @@ impl Site {
             &mut ambient::rng(),
         );
         let state = WebState::new(Parts {
+            discovery: Figures::default(),
             catalog: catalog.clone(),
             reader,
             engine,
