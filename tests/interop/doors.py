@@ -7,7 +7,6 @@ from clients import Failed, Job
 from clients.aria2 import Aria2
 from clients.libtorrent import Libtorrent, Libtorrent20, LibtorrentSeed
 from clients.qbittorrent import QBittorrent, QBittorrent5
-from clients.rqbit import Rqbit
 from clients.rtorrent import Rtorrent
 from clients.transmission import Transmission, Transmission4
 from clients.webtorrent import ChromiumPage, WebTorrent, WebTorrentSeed
@@ -110,6 +109,6 @@ def every_door_case():
     """All clients that announce, through all doors, possible or not."""
     clients = (
         *(ChromiumPage, WebTorrent, Transmission, Transmission4, QBittorrent, QBittorrent5),
-        *(Rqbit, Libtorrent, Libtorrent20, Rtorrent, Aria2),
+        *(Libtorrent, Libtorrent20, Rtorrent, Aria2),
     )
     return [DoorCase(client, door) for client in clients for door in DOORS]

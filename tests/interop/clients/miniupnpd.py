@@ -4,9 +4,9 @@ from . import version_of
 
 SETTINGS = """\
 ext_ifname=eth0
-ext_allow_private_wan_ipv4=yes
+ext_ip={outside}
 listening_ip=lan
-enable_pcp_pmp={pcp}
+enable_natpmp={pcp}
 enable_upnp={upnp}
 secure_mode=yes
 uuid=00000000-0000-4000-8000-000000000019
@@ -18,6 +18,8 @@ upnp_nat_postrouting_chain=opened_to
 allow 1024-65535 {network} 1024-65535
 deny 0-65535 0.0.0.0/0 0-65535
 """
+# What it tells of itself. It knows that the test network's addresses are nobody's, and would refuse to open a port to them.
+OUTSIDE = "11.22.33.44"
 # Whoever is inside may call out; nobody outside may call in, but by ports that were asked for.
 RULES = """\
 table inet router {
@@ -70,7 +72,7 @@ class Miniupnpd:
         settings = self._state / "settings"
         speaks = {"pcp": self._protocol == "PCP", "upnp": self._protocol == "UPnP"}
         said = {name: "yes" if it else "no" for name, it in speaks.items()}
-        settings.write_text(SETTINGS.format(network=network, **said))
+        settings.write_text(SETTINGS.format(network=network, outside=OUTSIDE, **said))
         command = ("miniupnpd", "-d", "-f", settings, "-P", self._state / "pid")
         self._host.start(*command, log=self._state / "log")
 
