@@ -26,6 +26,7 @@ mod housekeeping;
 
 use advertised::Advertised;
 use announcing::DhtNode;
+use forwarding::Forwarding;
 use gatekeeper::Gatekeeper;
 use house::{Hall, House};
 use housekeeping::Housekeeper;
@@ -33,8 +34,7 @@ use housekeeping::Housekeeper;
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::discovery::Figures;
-use crate::discovery::nat::{Mapper, Transport};
+use crate::discovery::nat::Transport;
 use crate::domain::networks::Networks;
 use crate::door::{self, Entrance, Guests};
 use crate::engine::Engine;
@@ -167,19 +167,14 @@ impl App {
         let listen = ports.listen;
         let url = public_url(&config, listen)?;
         let dht = DhtNode::open(&config.dht)?;
-        let mapper = forwarding::mapper(&config.nat, ports.open_to_the_world(), dht.port())?;
+        let forwarding = Forwarding::open(&config.nat, ports.open_to_the_world(), dht.port())?;
 
         let peer_id = PeerId::generate(&mut ambient::rng());
         let advertised = Advertised::new(&config.peer.advertise, &url, ports.for_peers);
         let addresses = advertised.look_up().await;
         let reader = Reader::new(Arc::clone(&content));
         let scrubber = Scrubber::new(catalog.clone(), reader.clone(), config.scrub.clone());
-        let engine = Engine::new(
-            catalog.clone(),
-            reader.clone(),
-            config.peer.clone(),
-            peer_id,
-        );
+        let engine = engine(&config, &catalog, &reader, peer_id);
         let seed = EmbeddedSeed {
             peer_id,
             addresses: addresses.clone(),
@@ -204,10 +199,7 @@ impl App {
             passkeys,
             links: Arc::new(links),
             peers: addresses.into(),
-            discovery: Figures {
-                mappings: mapper.as_ref().map(Mapper::mappings),
-                dht: dht.dht(),
-            },
+            discovery: forwarding.figures(&dht),
             shutdown: shutdown.clone(),
             options: Arc::new(config.web.clone()),
         });
@@ -245,9 +237,7 @@ impl App {
         tasks.spawn(gatekeeper.run(shutdown.clone()));
         tasks.spawn(scrubber.run(shutdown.clone()));
         tasks.spawn(drafts.run(shutdown.clone()));
-        if let Some(mapper) = mapper {
-            tasks.spawn(mapper.run(shutdown.clone()));
-        }
+        forwarding.start(&tasks, &shutdown);
         tasks.close();
         Ok(Self {
             listen,
@@ -316,6 +306,11 @@ fn public_url(config: &Config, listen: SocketAddr) -> Result<Url, url::ParseErro
         "" => Url::parse(&format!("http://localhost:{}", listen.port())),
         public => Url::parse(public),
     }
+}
+
+fn engine(config: &Config, catalog: &Catalog, reader: &Reader, peer_id: PeerId) -> Engine {
+    let options = config.peer.clone();
+    Engine::new(catalog.clone(), reader.clone(), options, peer_id)
 }
 
 fn tracker(config: &Config, catalog: &Catalog, seed: EmbeddedSeed) -> Arc<Tracker> {

@@ -127,7 +127,10 @@ pub trait Router: Send {
 
 /// What became of the ports, for whoever wants to know. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Mappings(Arc<Mutex<Vec<(Port, Option<Mapping>)>>>);
+pub struct Mappings(Arc<Mutex<List>>);
+
+/// In the order of the leases.
+type List = Vec<(Port, Option<Mapping>)>;
 
 /// A port that the world reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +147,7 @@ impl Mappings {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Port, Option<Mapping>)>> {
+    fn lock(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

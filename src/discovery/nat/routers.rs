@@ -1,4 +1,4 @@
-//! The protocols that routers understand: PCP (RFC 6887) with NAT-PMP (RFC 6886) behind it, and UPnP's Internet gateway device.
+//! The protocols that routers understand: PCP (RFC 6887) with NAT-PMP (RFC 6886) behind it, and `UPnP`'s Internet gateway device.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,7 +25,7 @@ const RETRIES: usize = 4;
 /// What is said of the mapping in the router's list.
 const DESCRIPTION: &str = "Sower";
 
-/// The port that UPnP devices are searched at.
+/// The port that `UPnP` devices are searched at.
 const UPNP_PORT: u16 = 1900;
 
 /// The protocols to ask a router in; `None` where this server was built without them.
@@ -62,23 +62,28 @@ impl Router for Pcp {
         port: Port,
         lifetime: Duration,
     ) -> Result<(Outside, Duration), Refusal> {
-        let mapping = match self.mapped.remove(&port) {
-            Some(mut mapping) => mapping.renew().await.map(|()| mapping),
-            None => {
-                let gateway = self.gateway.map_or_else(default_gateway, Ok)?;
-                let options = PortMappingOptions {
-                    external_port: Some(port.number),
-                    lifetime_seconds: u32::try_from(lifetime.as_secs()).ok(),
-                    timeout_config: Some(TimeoutConfig {
-                        initial_timeout: FIRST_ANSWER,
-                        max_retries: RETRIES,
-                        max_retry_timeout: None,
-                    }),
-                };
-                let transport = transport(port);
-                let client = address_towards(gateway)?;
-                PortMapping::new(gateway.into(), client, transport, port.number, options).await
-            }
+        let mapping = if let Some(mut mapping) = self.mapped.remove(&port) {
+            mapping.renew().await.map(|()| mapping)
+        } else {
+            let gateway = self.gateway.map_or_else(default_gateway, Ok)?;
+            let client = address_towards(gateway)?;
+            let options = PortMappingOptions {
+                external_port: Some(port.number),
+                lifetime_seconds: u32::try_from(lifetime.as_secs()).ok(),
+                timeout_config: Some(TimeoutConfig {
+                    initial_timeout: FIRST_ANSWER,
+                    max_retries: RETRIES,
+                    max_retry_timeout: None,
+                }),
+            };
+            PortMapping::new(
+                gateway.into(),
+                client,
+                transport(port),
+                port.number,
+                options,
+            )
+            .await
         };
         let mapping = mapping.map_err(|error| Refusal(error.to_string()))?;
         let ip = match mapping.mapping_type() {
