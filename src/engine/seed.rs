@@ -3,6 +3,7 @@
 //! A torrent wakes with its first peer and is forgotten after its last: an idle one costs a line in the catalogue's index and
 //! nothing here. Choke decisions are made once a round for each torrent, not for each block.
 
+mod arrivals;
 mod link;
 mod peer;
 
@@ -12,20 +13,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use self::link::Link;
-use self::peer::Seeding;
 use super::Options;
-use super::connection::Connection;
 use super::figures::{Census, Count, Figures};
 use super::hashes::Trees;
 use super::limits::{Connections, UploadRates};
-use super::transport::{Received, Reception, Stream, UtpPort};
+use super::transport::Reception;
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::capacity::{self, Capacity};
@@ -34,7 +30,6 @@ use crate::domain::introductions::Introductions;
 use crate::domain::places::{Places, Standing};
 use crate::domain::publication::PublicationId;
 use crate::domain::rate::ByteRate;
-use crate::domain::session::Session;
 use crate::domain::super_seeding::SuperSeeding;
 use crate::domain::tally::Tally;
 use crate::domain::torrent::Torrent;
@@ -47,9 +42,6 @@ const ROUND: Duration = Duration::from_secs(10);
 
 /// Peers that may shake hands beyond those that may be connected.
 const HANDSHAKES: usize = 256;
-
-/// Bytes to make room for when reading from a peer: two hundred requests.
-const READ_SIZE: usize = 4 * 1024;
 
 /// The seeding engine: gives every published torrent to every peer that asks. Cheap to clone.
 #[derive(Clone)]
@@ -160,158 +152,6 @@ impl Engine {
                 Ok(()) = withdrawals.changed() => self.0.let_go_of_withdrawn(ambient::now()),
             }
         }
-    }
-
-    /// Serves a peer that connected to us, until either side ends it. `received` holds the bytes that came already.
-    pub fn serve(
-        &self,
-        stream: TcpStream,
-        received: BytesMut,
-        source: SocketAddr,
-        shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        self.attend(stream.into(), received, source, shutdown)
-    }
-
-    /// Serves whoever connects over uTP, each in a task of its own, until shutdown.
-    pub async fn serve_utp(&self, port: UtpPort, tasks: &TaskTracker, shutdown: CancellationToken) {
-        let options = &self.0.options;
-        let undecided = Connections::new(options.utp_undecided, options.connections_per_address);
-        let patience = Duration::from_secs(options.handshake_timeout);
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = port.accept() => accepted,
-            };
-            let Some(stream) = accepted else {
-                return;
-            };
-            // The address may be false until something comes from there, so nobody takes a peer's place before that.
-            let source = stream.remote_addr();
-            let Some(waiting) = undecided.enter(source.ip().to_canonical()) else {
-                tracing::debug!(%source, "too many uTP connections have said nothing yet");
-                continue;
-            };
-            let (engine, shutdown) = (self.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                let mut stream = Stream::from(stream);
-                let mut received = BytesMut::new();
-                let heard = timeout(patience, stream.receive(&mut received));
-                let heard = tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    heard = heard => heard,
-                };
-                drop(waiting);
-                if let Ok(Ok(())) = heard {
-                    engine.attend(stream, received, source, shutdown).await;
-                }
-            });
-        }
-    }
-
-    /// A peer may stay for days, and keeps no room for how it was received: hence the boxes. An `async fn` would keep what it was called with
-    /// beside what it makes of that.
-    fn attend(
-        &self,
-        stream: Stream,
-        received: BytesMut,
-        source: SocketAddr,
-        shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let engine = self.clone();
-        let received = Box::pin(self.clone().receive(stream, received, source));
-        async move {
-            let Some(_place) = engine.0.connections.enter(source.ip().to_canonical()) else {
-                engine.0.figures.add(Count::NoPlace, 1);
-                tracing::debug!(%source, "no place for another peer");
-                return;
-            };
-            if let Some((received, torrent)) = received.await {
-                Box::pin(engine.accompany(received, torrent, source, &shutdown)).await;
-            }
-        }
-    }
-
-    /// Shakes hands, and finds the torrent that the peer wants.
-    async fn receive(
-        self,
-        stream: Stream,
-        received: BytesMut,
-        source: SocketAddr,
-    ) -> Option<(Received, Arc<Torrent>)> {
-        let (reception, catalog) = (&self.0.reception, &self.0.catalog);
-        let answered = reception.answer(stream, received, source.ip(), catalog);
-        let received = match answered.await {
-            Ok(received) => received,
-            Err(error) => {
-                self.0.figures.add(Count::NoHandshake, 1);
-                tracing::debug!(%source, %error, "no handshake");
-                return None;
-            }
-        };
-        let publication = received.publication;
-        match catalog.torrent(publication).await {
-            Ok(torrent) => Some((received, torrent?)),
-            Err(error) => {
-                tracing::error!(%publication, %error, "torrent cannot be served");
-                None
-            }
-        }
-    }
-
-    /// Serves a peer that has been received, until either side ends it.
-    fn accompany<'a>(
-        &'a self,
-        received: Received,
-        torrent: Arc<Torrent>,
-        source: SocketAddr,
-        shutdown: &'a CancellationToken,
-    ) -> impl Future<Output = ()> + Send + 'a {
-        let publication = received.publication;
-        let peer_id = received.handshake.peer_id;
-        let mut connection = self.connect(received, torrent, source);
-        async move {
-            let Some(connection) = &mut connection else {
-                self.0.figures.add(Count::NoPlace, 1);
-                return tracing::debug!(%source, %publication, "no place for another peer");
-            };
-            let closed = connection.run(shutdown).await;
-            tracing::debug!(%source, %peer_id, %publication, reason = %closed, "peer has gone");
-        }
-    }
-
-    /// Takes a peer in among those of its torrent, and greets it; `None` where there is no place.
-    fn connect(
-        &self,
-        received: Received,
-        torrent: Arc<Torrent>,
-        source: SocketAddr,
-    ) -> Option<Connection<'_, Seeding<'_>>> {
-        let geometry = torrent.info.geometry;
-        let party = Seeding::join(&self.0, torrent, source, &received.stream)?;
-        self.0.figures.add(Count::Admitted, 1);
-        let options = &self.0.options;
-        let reserved = received.handshake.reserved;
-        let mut session = Session::new(
-            geometry,
-            party.told_at_once(),
-            reserved,
-            options.session(),
-            ambient::now(),
-        );
-        if reserved.has_extension_protocol() {
-            party.introduce(&mut session, source.ip());
-        }
-        Some(Connection {
-            stream: received.stream,
-            received: received.rest,
-            session,
-            party,
-            options,
-            read_size: READ_SIZE,
-            grant: None,
-            taken: 0,
-        })
     }
 
     /// What is counted since the start.

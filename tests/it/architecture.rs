@@ -186,10 +186,11 @@ fn each_language_is_spoken_in_one_place() {
         if !source.is_below("store/sqlite") {
             assert!(!speaks("sqlx"), "{path} speaks SQL");
         }
-        // `discovery` reads the codes of other people's trackers; it answers nobody.
+        // These read the codes of others, trackers and servers; they answer nobody.
+        let reads_http = source.is_below("discovery") || source.module == "client";
         let answers_http =
             source.is_below("web") || source.path == Path::new("src/tracker/http.rs");
-        if !answers_http && !source.is_below("discovery") {
+        if !answers_http && !reads_http {
             assert!(!speaks("StatusCode"), "{path} speaks HTTP status codes");
         }
         if !source.is_below("proto") {

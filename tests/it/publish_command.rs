@@ -63,7 +63,16 @@ fn a_folder_becomes_a_publication_with_the_torrent_that_create_makes() {
     let token = server.token();
     album(&server);
     let arguments = [
-        "album", "--title", "An album", "--format", "hybrid", "--json",
+        "album",
+        "--title",
+        "An album",
+        "--licence",
+        "CC0-1.0",
+        "--tag",
+        "music",
+        "--format",
+        "hybrid",
+        "--json",
     ];
     let printed: Value =
         serde_json::from_str(&stdout(&publish(&server, &token, &arguments))).unwrap();
