@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ pub struct Drafts {
     store: Arc<dyn DraftStore>,
     /// Those that were worked on lately. Never held over an await.
     desks: Arc<Mutex<Desks>>,
+    /// Counts those that came to their end.
+    ended: Arc<watch::Sender<u64>>,
     stop: CancellationToken,
 }
 
@@ -129,6 +131,7 @@ impl Drafts {
             ingest,
             store,
             desks: Arc::default(),
+            ended: Arc::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -210,6 +213,18 @@ impl Drafts {
             Ok(draft)
         });
         admitting.await.map_err(|_| DraftError::Stopping)?
+    }
+
+    /// Tells when drafts are published, fail, or are deleted: whoever waits for one looks then.
+    pub fn ends(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
+    }
+
+    /// Closes the desk of a draft that has come to its end.
+    fn clear(&self, id: PublicationId) {
+        self.desks().remove(&id);
+        self.ended
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// How long a draft is kept if nobody sends anything; `None` where there is none.
@@ -363,8 +378,8 @@ impl Drafts {
             if let Some(desk) = desk {
                 this.discard(&desk).await;
             }
-            this.desks().remove(&id);
             this.ingest.ledger().remove(id);
+            this.clear(id);
             Ok(())
         });
         removing.await.map_err(|_| DraftError::Stopping)?
@@ -425,8 +440,8 @@ impl Drafts {
             Ok(publication) => {
                 tracing::info!(publication = %id, title = %publication.title, "published");
                 desk.end();
-                self.desks().remove(&id);
                 self.ingest.ledger().remove(id);
+                self.clear(id);
                 return;
             }
             Err(error) => error,
@@ -449,7 +464,7 @@ impl Drafts {
         desk.end();
         self.discard(desk).await;
         self.ingest.ledger().note_failed(id);
-        self.desks().remove(&id);
+        self.clear(id);
         Ok(())
     }
 

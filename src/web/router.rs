@@ -92,6 +92,7 @@ pub fn router(state: WebState) -> Router {
             "/api/v1/publications",
             get(api::publications::list).post(api::publications::publish),
         )
+        .route("/api/v1/publications/{id}/events", get(api::events::events))
         .merge(forms)
         .merge(edits)
         .merge(uploads)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Auth;
@@ -48,6 +49,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Publications in the feed, at most; 100 are the most that can be asked for.
     pub feed_entries: u32,
+    /// Connections that are told of events, at most: of a draft that is being sent, or of a publication's swarm.
+    pub event_streams: usize,
     /// Addresses in one sitemap, at most; where there are more, an index names several. 50,000 are the most that crawlers read.
     pub sitemap_addresses: NonZeroU32,
 }
@@ -64,6 +67,7 @@ impl Default for Options {
             longest_login_wait: 300,
             cache_bytes: 32 * 1024 * 1024,
             feed_entries: 50,
+            event_streams: 256,
             sitemap_addresses: MAX_SITEMAP_ADDRESSES,
         }
     }
@@ -116,6 +120,8 @@ pub struct WebState {
     pub(super) peers: Arc<[SocketAddr]>,
     pub(super) discovery: Figures,
     pub(super) shutdown: CancellationToken,
+    /// Places for those who are told of events.
+    pub(super) event_streams: Arc<Semaphore>,
     pub(super) options: Arc<Options>,
     pub(super) shelf: Shelf,
     pub(super) content: Content,
@@ -142,6 +148,9 @@ impl WebState {
             ingest: parts.ingest,
             discovery: parts.discovery,
             shutdown: parts.shutdown,
+            event_streams: Arc::new(Semaphore::new(
+                parts.options.event_streams.min(Semaphore::MAX_PERMITS),
+            )),
             options: parts.options,
             shelf,
             content,

@@ -7,12 +7,14 @@ use futures_util::StreamExt;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::{Refusal, UploadId};
 use crate::domain::publication::{PublicationId, Words};
 use crate::publish::{Details, DraftError, DraftState, DraftStatus, Drafts, Options as Rules};
+use crate::store::drafts::DraftFailure;
 use crate::web::edits;
 use crate::web::error::{WebError, sentence};
 use crate::web::links::Links;
@@ -82,9 +84,26 @@ struct DraftJson<'a> {
 }
 
 #[derive(Serialize)]
+struct FailureJson {
+    state: &'static str,
+    failure: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as: Option<TwinJson>,
+}
+
+#[derive(Serialize)]
 struct TwinJson {
     id: String,
     page_url: String,
+}
+
+impl TwinJson {
+    fn new(twin: PublicationId, links: &Links) -> Self {
+        Self {
+            id: twin.to_string(),
+            page_url: links.page(twin),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -229,10 +248,7 @@ fn describe(status: &DraftStatus, links: &Links) -> Response {
         failure: failure.map(|failure| sentence(&failure.reason)),
         same_as: failure
             .and_then(|failure| failure.twin)
-            .map(|twin| TwinJson {
-                id: twin.to_string(),
-                page_url: links.page(twin),
-            }),
+            .map(|twin| TwinJson::new(twin, links)),
         format: draft.format.as_str(),
         private: draft.private,
         name: &status.name,
@@ -246,6 +262,16 @@ fn describe(status: &DraftStatus, links: &Links) -> Response {
         expires_at: machine_time(ambient::unix_now().saturating_add(left)),
     })
     .into_response()
+}
+
+/// Why nothing came of a draft, as events tell it.
+pub(super) fn describe_failure(failure: &DraftFailure, links: &Links) -> Value {
+    let failed = FailureJson {
+        state: "failed",
+        failure: sentence(&failure.reason),
+        same_as: failure.twin.map(|twin| TwinJson::new(twin, links)),
+    };
+    serde_json::to_value(failed).unwrap_or_default()
 }
 
 /// Where the bytes of a file are sent.

@@ -2,5 +2,6 @@
 
 pub(super) mod drafts;
 pub(super) mod edit;
+pub(super) mod events;
 pub(super) mod publications;
 pub(super) mod uploads;

@@ -9,6 +9,7 @@ use data_encoding::HEXLOWER;
 use http::StatusCode;
 use http::header::{ETAG, LOCATION};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::drafts;
 use crate::catalog::Catalog;
@@ -102,6 +103,20 @@ struct ServedJson {
 }
 
 #[derive(Serialize)]
+struct PublishedJson {
+    state: &'static str,
+    id: String,
+    page_url: String,
+    torrent_url: String,
+}
+
+#[derive(Serialize)]
+struct LiveJson {
+    swarm: SwarmJson,
+    served: ServedJson,
+}
+
+#[derive(Serialize)]
 struct PageJson {
     publications: Vec<PublicationJson>,
     total: u64,
@@ -176,8 +191,6 @@ impl Describer {
         trackers: Option<&[Vec<String>]>,
     ) -> PublicationJson {
         let id = publication.id;
-        let counts = self.catalog.tally(id).counts();
-        let swarm = self.tracker.counts(&publication.info_hashes);
         let words = publication.words();
         PublicationJson {
             id: id.to_string(),
@@ -202,19 +215,50 @@ impl Describer {
             publisher: publication.publisher.clone(),
             created_at: machine_time(publication.created_at),
             published_at: machine_time(publication.published_at),
-            swarm: SwarmJson {
-                seeders: swarm.seeders.into(),
-                leechers: swarm.leechers.into(),
-                completed: counts.completed,
-            },
-            served: ServedJson {
-                peers: self.engine.peer_count(id),
-                peer_bytes: counts.peer_bytes,
-                web_seed_bytes: counts.web_seed_bytes,
-                file_bytes: counts.file_bytes,
-                saved_bytes: counts.saved_bytes(),
-            },
+            swarm: self.swarm(publication),
+            served: self.served(publication),
             content: None,
+        }
+    }
+
+    /// What became of a draft, in short.
+    pub(super) fn describe_end(&self, publication: &Publication) -> Value {
+        let published = PublishedJson {
+            state: "published",
+            id: publication.id.to_string(),
+            page_url: self.links.page(publication.id),
+            torrent_url: self.links.torrent(publication.id),
+        };
+        serde_json::to_value(published).unwrap_or_default()
+    }
+
+    /// The swarm and what was served, as they are at this moment.
+    pub(super) fn describe_swarm(&self, publication: &Publication) -> Value {
+        let live = LiveJson {
+            swarm: self.swarm(publication),
+            served: self.served(publication),
+        };
+        serde_json::to_value(live).unwrap_or_default()
+    }
+
+    fn swarm(&self, publication: &Publication) -> SwarmJson {
+        let swarm = self.tracker.counts(&publication.info_hashes);
+        SwarmJson {
+            seeders: swarm.seeders.into(),
+            leechers: swarm.leechers.into(),
+            completed: self.catalog.tally(publication.id).counts().completed,
+        }
+    }
+
+    fn served(&self, publication: &Publication) -> ServedJson {
+        let id = publication.id;
+        let counts = self.catalog.tally(id).counts();
+        ServedJson {
+            peers: self.engine.peer_count(id),
+            peer_bytes: counts.peer_bytes,
+            web_seed_bytes: counts.web_seed_bytes,
+            file_bytes: counts.file_bytes,
+            saved_bytes: counts.saved_bytes(),
         }
     }
 

@@ -1,5 +1,8 @@
 //! What comes in, and what is left of what breaks off.
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+
 use super::*;
 
 #[tokio::test]
@@ -206,4 +209,119 @@ async fn the_same_files_are_published_once() {
     assert_eq!(again.status, 409);
     let detail = again.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains(first["id"].as_str().unwrap()), "{detail}");
+}
+
+/// Sends the list of files of a draft.
+async fn make_draft(site: &Site, files: &str) -> Value {
+    let request = Request::post("/api/v1/publications")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Body::from(format!("{{\"files\":{files}}}")))
+        .unwrap();
+    let answer = site.send(request).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()
+}
+
+async fn send_part(site: &Site, draft: &Value, file: usize, offset: usize, bytes: &[u8]) {
+    let path = Site::path(&draft["files"][file]["upload_url"]);
+    let request = Request::patch(path)
+        .header("tus-resumable", "1.0.0")
+        .header(CONTENT_TYPE, "application/offset+octet-stream")
+        .header("upload-offset", offset)
+        .header(CONTENT_LENGTH, bytes.len())
+        .body(Body::from(bytes.to_vec()))
+        .unwrap();
+    let answer = site.send(request).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+/// Listens to a publication's events.
+async fn listen(site: &Site, id: &Value) -> impl FnMut() -> BoxFuture<'static, Option<String>> {
+    let path = format!("/api/v1/publications/{}/events", id.as_str().unwrap());
+    let request = Request::get(path).header(HOST, "example.org:8080");
+    let request = request.body(Body::empty()).unwrap();
+    let response = site.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
+    let body = Arc::new(tokio::sync::Mutex::new(
+        response.into_body().into_data_stream(),
+    ));
+    move || {
+        let body = Arc::clone(&body);
+        Box::pin(async move {
+            let patience = std::time::Duration::from_secs(20);
+            let mut body = body.lock().await;
+            let told = tokio::time::timeout(patience, body.next()).await;
+            let told = told.expect("something is told in time")?.unwrap();
+            Some(String::from_utf8(told.to_vec()).unwrap())
+        })
+    }
+}
+
+#[tokio::test]
+async fn events_tell_of_a_draft_until_it_is_published_and_then_of_its_swarm() {
+    let site = Site::open_to_anyone().await;
+    let draft = make_draft(&site, r#"[{"path":"a.bin","length":10}]"#).await;
+    let mut next = listen(&site, &draft["id"]).await;
+    let first = next().await.unwrap();
+    assert_eq!(
+        first,
+        "event: progress\ndata: {\"file_count\":1,\"finished_files\":0,\"received_bytes\":0,\"state\":\"draft\",\"total_length\":10}\n\n"
+    );
+    send_part(&site, &draft, 0, 0, b"01234").await;
+    let second = next().await.unwrap();
+    assert!(second.contains("\"received_bytes\":5"), "{second}");
+    send_part(&site, &draft, 0, 5, b"56789").await;
+    let mut told = next().await.unwrap();
+    while told.starts_with("event: progress") {
+        told = next().await.unwrap();
+    }
+    assert!(told.starts_with("event: published\ndata: {"), "{told}");
+    assert!(
+        told.contains("\"page_url\":\"http://example.org:8080/p/"),
+        "{told}"
+    );
+    let swarm = next().await.unwrap();
+    assert!(swarm.starts_with("event: swarm\n"), "{swarm}");
+    assert!(swarm.contains("\"leechers\":0"), "{swarm}");
+    // They end with the server, and do not hold it up.
+    site.shutdown.cancel();
+    assert_eq!(next().await, None);
+}
+
+#[tokio::test]
+async fn events_end_with_the_reason_why_nothing_came_of_a_draft() {
+    let site = Site::open_to_anyone().await;
+    let there = site.publish(&Multipart::default().file("x", b"same")).await;
+    let draft = make_draft(&site, r#"[{"path":"x","length":4}]"#).await;
+    let mut next = listen(&site, &draft["id"]).await;
+    send_part(&site, &draft, 0, 0, b"same").await;
+    let mut told = next().await.unwrap();
+    while told.starts_with("event: progress") {
+        told = next().await.unwrap();
+    }
+    assert!(told.starts_with("event: failed\n"), "{told}");
+    assert!(told.contains(there["id"].as_str().unwrap()), "{told}");
+    assert_eq!(next().await, None);
+}
+
+#[tokio::test]
+async fn events_have_so_many_listeners_and_no_more() {
+    let site = Site::open_to_anyone().await;
+    let there = site.publish(&Multipart::default().file("x", b"x")).await;
+    let path = format!(
+        "/api/v1/publications/{}/events",
+        there["id"].as_str().unwrap()
+    );
+    let mut listeners = Vec::new();
+    for _ in 0..Options::default().event_streams {
+        listeners.push(listen(&site, &there["id"]).await);
+    }
+    let refusal = site.get(&path).await;
+    assert_eq!(refusal.status, 503);
+    assert_eq!(refusal.header(&RETRY_AFTER), "60");
+    drop(listeners);
+    drop(listen(&site, &there["id"]).await);
+    let nothing = site.get("/api/v1/publications/aaaaaaaaaa/events").await;
+    assert_eq!(nothing.status, 404);
 }
