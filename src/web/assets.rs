@@ -1,4 +1,4 @@
-//! The style sheet, the script and the icon, embedded in the program.
+//! The style sheet, the scripts and the icon, embedded in the program.
 //!
 //! Their names carry a hash of their content, so browsers keep them for ever and still see every change.
 
@@ -44,6 +44,18 @@ pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("script", "js", "text/javascript; charset=utf-8", bytes)
 });
 
+/// What makes the publish page send files one by one, and go on after an interruption.
+pub(super) static PUBLISH: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../static/publish.js");
+    Asset::new("publish", "js", "text/javascript; charset=utf-8", bytes)
+});
+
+/// tus-js-client 4.3.1, as it is published; its licence lies beside it.
+pub(super) static TUS: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../static/tus-js-client/tus.min.js");
+    Asset::new("tus", "js", "text/javascript; charset=utf-8", bytes)
+});
+
 /// The icon.
 pub(super) static ICON: LazyLock<Asset> = LazyLock::new(|| {
     let bytes = include_bytes!("../../static/icon.svg");
@@ -52,7 +64,7 @@ pub(super) static ICON: LazyLock<Asset> = LazyLock::new(|| {
 
 /// Serves one of them.
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, WebError> {
-    let assets = [&*STYLE, &*SCRIPT, &*ICON];
+    let assets = [&*STYLE, &*SCRIPT, &*PUBLISH, &*TUS, &*ICON];
     let asset = assets
         .into_iter()
         .find(|asset| asset.path.strip_prefix("/static/") == Some(name.as_str()))

@@ -158,6 +158,69 @@ test("a chosen folder keeps its paths", async () => {
   await page.close();
 });
 
+test("a folder of 200 files is sent although the server is killed in the middle", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose a folder").setInputFiles(join(scratch, "two hundred"));
+  await page.getByText("200 files added").waitFor({ state: "attached" });
+  let sent = 0, killed;
+  await page.route("**/api/v1/uploads/*", async (route) => {
+    if (route.request().method() === "PATCH" && ++sent === 80) killed = server.killAndStartAgain();
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*", { timeout: 90_000 });
+  assert.ok(killed, "the server was not killed");
+  await killed;
+  assert.equal(await page.locator("h1").innerText(), "two hundred");
+  const id = new URL(page.url()).pathname.split("/").pop();
+  const publication = await (await page.request.get(`${server.url}/api/v1/publications/${id}`)).json();
+  assert.equal(publication.files.length, 200);
+  for (const file of publication.files) {
+    assert.equal(file.sha256, await sha256(join(scratch, "two hundred", file.path)), file.path);
+  }
+  await page.close();
+});
+
+test("an upload is paused, left, and gone on with when the same files are chosen again", async () => {
+  const folder = join(scratch, "two hundred and one");
+  let page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose a folder").setInputFiles(folder);
+  await page.getByLabel("Title").fill("Left and found again");
+  // Every other file stays on its way.
+  let sent = 0;
+  await page.route("**/api/v1/uploads/*", (route) => {
+    if (route.request().method() === "PATCH" && ++sent > 60) return;
+    return route.continue();
+  });
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.getByText(/^60 of 201 files/).waitFor();
+  await check(page, "publish-sending-files");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByText(/· paused$/).waitFor();
+  await check(page, "publish-paused");
+  page.on("dialog", (dialog) => dialog.accept());
+  await page.close({ runBeforeUnload: true });
+
+  page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose a folder").setInputFiles(folder);
+  await page.locator("#found").getByText("were sent before").waitFor();
+  assert.equal(await page.getByLabel("Title").inputValue(), "Left and found again");
+  await check(page, "publish-found");
+  sent = 0;
+  await page.route("**/api/v1/uploads/*", async (route) => {
+    if (route.request().method() === "PATCH") sent += 1;
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*");
+  assert.equal(sent, 141, "files were sent again");
+  assert.equal(await page.locator("h1").innerText(), "Left and found again");
+  await page.close();
+});
+
 test("torrent, magnet and direct download are on the page and hold what was published", async () => {
   const page = await people.newPage();
   await page.goto(report_page);
@@ -368,7 +431,7 @@ for (const colorScheme of ["light", "dark"]) {
 
     // As it is where scripts are off; axe itself needs them on.
     const unscripted = await browser.context({ colorScheme, storageState: session });
-    await unscripted.route("**/static/script.*", (route) => route.abort());
+    await unscripted.route("**/static/*.js", (route) => route.abort());
     for (const path of ["/publish", new URL(report_page).pathname]) {
       const page = await unscripted.newPage();
       await page.goto(server.url + path);
@@ -402,6 +465,10 @@ async function files() {
   await writeFile(join(folder, "übersicht.txt"), "Nebel am Morgen.\n");
   await writeFile(join(folder, "a-name-that-is-very-long-and-has-no-place-to-break-".repeat(4) + ".bin"), bytes(70_000, 3));
   await writeFile(join(scratch, "field notes", "photo.png"), bytes(40_000, 4));
+  for (const [name, count] of [["two hundred", 200], ["two hundred and one", 201]]) {
+    await mkdir(join(scratch, name));
+    for (let number = 0; number < count; number += 1) await writeFile(join(scratch, name, `${number}.bin`), bytes(20_000 + number * 1_000, count * 1_000 + number));
+  }
   return { files: paths };
 }
 

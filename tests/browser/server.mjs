@@ -10,29 +10,21 @@ const STOP_MS = 35_000;
 
 /** Starts the server and waits for the set-up link that it prints. */
 export async function startServer(dataDir) {
-  const program = process.env.SOWER;
-  assert.ok(program, "SOWER must name the program to test");
-  const child = spawn(program, ["serve"], {
-    env: { ...process.env, SOWER_DATA_DIR: dataDir, SOWER_LISTEN: "127.0.0.1:0" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
   const log = [];
-  const late = setTimeout(() => child.kill("SIGKILL"), START_MS);
-  const setupLink = await new Promise((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on("line", (line) => {
-        log.push(line);
-        const link = line.match(/https?:\/\/\S+\/setup\?token=[\w-]+/);
-        if (link) resolve(link[0]);
-      });
-    }
-    child.on("error", reject);
-    child.on("exit", () => reject(new Error(`the server ended before it printed a set-up link:\n${log.join("\n")}`)));
-  });
-  clearTimeout(late);
+  let child = spawnServer(dataDir, "127.0.0.1:0", log);
+  const setupLink = await heard(child, log, /https?:\/\/\S+\/setup\?token=[\w-]+/);
+  const url = new URL(setupLink).origin;
   return {
-    url: new URL(setupLink).origin,
+    url,
     setupLink,
+    /** Kills it without a word, and starts it again at the same address. */
+    async killAndStartAgain() {
+      const ended = once(child, "exit");
+      child.kill("SIGKILL");
+      await ended;
+      child = spawnServer(dataDir, `127.0.0.1:${new URL(url).port}`, log);
+      await heard(child, log, new RegExp(url));
+    },
     /** Ends it, gently at first. */
     async stop() {
       if (child.exitCode !== null) return;
@@ -44,4 +36,33 @@ export async function startServer(dataDir) {
       if (child.exitCode !== 0) console.log(`the server ended with ${child.exitCode ?? child.signalCode}:\n${log.slice(-20).join("\n")}`);
     },
   };
+}
+
+function spawnServer(dataDir, listen, log) {
+  const program = process.env.SOWER;
+  assert.ok(program, "SOWER must name the program to test");
+  const child = spawn(program, ["serve"], {
+    env: { ...process.env, SOWER_DATA_DIR: dataDir, SOWER_LISTEN: listen },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on("line", (line) => {
+      log.push(line);
+      child.emit("said", line);
+    });
+  }
+  return child;
+}
+
+/** What the server says that is like this; an error if it ends before or takes too long. */
+async function heard(child, log, words) {
+  const late = setTimeout(() => child.kill("SIGKILL"), START_MS);
+  return await new Promise((resolve, reject) => {
+    child.on("said", (line) => {
+      const found = line.match(words);
+      if (found) resolve(found[0]);
+    });
+    child.on("error", reject);
+    child.on("exit", () => reject(new Error(`the server ended before it was ready:\n${log.join("\n")}`)));
+  }).finally(() => clearTimeout(late));
 }

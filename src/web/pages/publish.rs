@@ -8,6 +8,7 @@ use super::Frame;
 use super::details::DetailFields;
 use crate::domain::account::{Account, WhoMayPublish};
 use crate::domain::publication::Words;
+use crate::web::assets::{PUBLISH, TUS};
 use crate::web::auth::Viewer;
 use crate::web::error::{WebError, page as render};
 use crate::web::text::{grouped, size};
@@ -17,11 +18,14 @@ use crate::web::upload::Reception;
 #[template(path = "publish.html")]
 struct PublishPage {
     frame: Frame,
+    tus: &'static str,
+    script: &'static str,
     /// Bytes that fit, for the script; and in words.
     room: u64,
     room_in_words: String,
+    /// Files at once, for the script, and in one request, in words.
     max_files: usize,
-    max_files_in_words: String,
+    max_form_files: String,
     max_title: usize,
     details: DetailFields,
 }
@@ -38,10 +42,12 @@ pub(in crate::web) async fn page(
     let (room, rules) = (reception.room().await?, reception.rules());
     let form = PublishPage {
         frame: Frame::new(viewer.as_ref(), who_may_publish),
+        tus: &TUS.path,
+        script: &PUBLISH.path,
         room,
         room_in_words: size(room),
-        max_files: rules.max_files.min(rules.max_form_files),
-        max_files_in_words: grouped(rules.max_files.min(rules.max_form_files) as u64),
+        max_files: rules.max_files,
+        max_form_files: grouped(rules.max_files.min(rules.max_form_files) as u64),
         max_title: rules.max_title_length,
         details: DetailFields::new(&Words::default(), rules),
     };
