@@ -395,8 +395,8 @@ mod tests {
     use crate::publish::{Swept, sweep};
     use crate::store::files::{self, FileStore};
     use crate::store::publications::{
-        Due, HistoryStore, IndexEntry, Page, PageQuery, PublicationStore, StoredMetainfo,
-        VerificationStore, Verified, WithdrawalStore,
+        Due, Facet, FacetKind, HistoryStore, IndexEntry, Page, PageQuery, PublicationStore,
+        StoredMetainfo, VerificationStore, Verified, WithdrawalStore,
     };
     use crate::store::sqlite::{self, SqliteStore};
 
@@ -772,6 +772,10 @@ mod tests {
             to: &Words,
         ) -> Result<bool, StoreError> {
             self.0.reword(id, from, to).await
+        }
+
+        async fn facets(&self, kind: FacetKind, limit: u32) -> Result<Vec<Facet>, StoreError> {
+            self.0.facets(kind, limit).await
         }
 
         async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {

@@ -32,21 +32,73 @@ pub struct IndexEntry {
 /// Publications on one page of the catalogue, at most.
 pub const MAX_PAGE: u32 = 100;
 
-/// Which publications a catalogue page shows, newest first.
+/// Which publications a catalogue page shows, and in which order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageQuery {
     /// Words that begin words of the title, the description or the names of files, and phrases in quotes: all of them have to be
     /// there, whatever their case and diacritics. Empty for all.
     pub text: String,
+    /// What they have to be filed under.
+    pub filters: Filters,
+    /// Which come first.
+    pub order: Order,
     /// Where the previous page ended; `None` for the first page.
     pub after: Option<Cursor>,
     /// At most so many, 1 to [`MAX_PAGE`]; what lies outside is moved to the nearer end.
     pub limit: u32,
 }
 
-/// The last publication of a page, by its number in the order in which publications came out: the next page begins after it.
+/// What publications are filed under; of what is named, all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// One of their tags, in its form.
+    pub tag: Option<String>,
+    /// Their licence, by its SPDX identifier.
+    pub licence: Option<String>,
+    /// Their creator, as the publisher has written it.
+    pub creator: Option<String>,
+}
+
+/// Which publications come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Those that came out last.
+    #[default]
+    Newest,
+    /// Those that came out first.
+    Oldest,
+    /// Those with the most bytes of content.
+    Largest,
+    /// Those that were downloaded most often.
+    MostWanted,
+}
+
+/// The last publication of a page: the next page begins after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor(pub i64);
+pub struct Cursor {
+    /// Its bytes or its downloads, where those are the order.
+    pub key: i64,
+    /// Its number in the order in which publications came out.
+    pub number: i64,
+}
+
+/// A kind of thing that publications are filed under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FacetKind {
+    /// A tag.
+    Tag,
+    /// A licence.
+    Licence,
+}
+
+/// Something that publications are filed under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facet {
+    /// The tag, or the SPDX identifier of the licence.
+    pub name: String,
+    /// How many publications there are under it.
+    pub publications: u64,
+}
 
 /// Matches of a search that are counted.
 pub const MAX_COUNTED: u64 = 1_000;
@@ -69,7 +121,7 @@ impl Default for Total {
 /// A page of the catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Publications, newest first.
+    /// Publications, in the order that was asked for.
     pub publications: Vec<PublicationSummary>,
     /// Where the next page begins; `None` on the last page.
     pub next: Option<Cursor>,
@@ -111,6 +163,9 @@ pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
 
     /// A page of the catalogue.
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError>;
+
+    /// The tags or licences that most publications are filed under, at most `limit` of them.
+    async fn facets(&self, kind: FacetKind, limit: u32) -> Result<Vec<Facet>, StoreError>;
 
     /// Publications and when each was published, in seconds since 1970, oldest first: `limit` of them after the first `skip`.
     async fn oldest_first(

@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use askama::Template;
-use axum::extract::{FromRef, State};
+use axum::extract::{FromRef, Query, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use http::header::{
@@ -23,7 +23,8 @@ use super::personal::Personal;
 use super::state::WebState;
 use super::text::{counted, cut, machine_time, shown, size};
 use super::torrent::Mint;
-use crate::store::publications::{PageQuery, PublicationSummary};
+use super::wanted::Wanted;
+use crate::store::publications::PublicationSummary;
 
 /// Characters of a description that the feed carries; the page has all of it.
 const DESCRIPTION: usize = 2000;
@@ -36,14 +37,16 @@ const TORRENT_TYPE: &str = "application/x-bittorrent";
 /// `GET /feed.xml`
 pub(super) async fn rss(
     State(state): State<WebState>,
+    Query(wanted): Query<Wanted>,
     asked: HeaderMap,
 ) -> Result<Response, WebError> {
-    let entries = newest(&state).await?;
+    let wanted = followed(&wanted);
+    let entries = newest(&state, &wanted).await?;
     let changed = last_change(&entries);
     let feed = Rss {
-        title: title(&state),
-        home: state.links.address("/"),
-        address: state.links.address("/feed.xml"),
+        title: title(&state, &wanted),
+        home: state.links.address(&wanted.address("/")),
+        address: state.links.address(&wanted.address("/feed.xml")),
         version: env!("CARGO_PKG_VERSION"),
         minutes: MINUTES,
         changed: changed.map(httpdate::fmt_http_date),
@@ -63,14 +66,16 @@ pub(super) async fn rss(
 /// `GET /feed.json`
 pub(super) async fn json(
     State(state): State<WebState>,
+    Query(wanted): Query<Wanted>,
     asked: HeaderMap,
 ) -> Result<Response, WebError> {
-    let entries = newest(&state).await?;
+    let wanted = followed(&wanted);
+    let entries = newest(&state, &wanted).await?;
     let feed = JsonFeed {
         version: "https://jsonfeed.org/version/1.1",
-        title: title(&state),
-        home_page_url: state.links.address("/"),
-        feed_url: state.links.address("/feed.json"),
+        title: title(&state, &wanted),
+        home_page_url: state.links.address(&wanted.address("/")),
+        feed_url: state.links.address(&wanted.address("/feed.json")),
         items: entries.iter().map(JsonItem::from).collect(),
     };
     let body = serde_json::to_vec(&feed).map_err(|error| WebError::Internal(Box::new(error)))?;
@@ -78,8 +83,20 @@ pub(super) async fn json(
     Ok(answer(&asked, kind, body, last_change(&entries)))
 }
 
-fn title(state: &WebState) -> String {
-    format!("Published on {}", state.links.host())
+/// What a feed is of: it is newest first and has one page.
+fn followed(wanted: &Wanted) -> Wanted {
+    Wanted {
+        sort: String::new(),
+        ..wanted.first_page()
+    }
+}
+
+fn title(state: &WebState, wanted: &Wanted) -> String {
+    let host = state.links.host();
+    match wanted.in_words().join(", ").as_str() {
+        "" => format!("Published on {host}"),
+        words => format!("Published on {host}, {words}"),
+    }
 }
 
 /// One publication, as both formats tell of it.
@@ -107,14 +124,11 @@ struct Enclosure {
     length: u64,
 }
 
-/// The newest publications, as somebody sees them who is not logged in.
-async fn newest(state: &WebState) -> Result<Vec<Entry>, WebError> {
+/// The newest publications of what is wanted, as somebody sees them who is not logged in.
+async fn newest(state: &WebState, wanted: &Wanted) -> Result<Vec<Entry>, WebError> {
     let trackers = Personal::from_ref(state).trackers(None).await?;
     let mint = Mint::from_ref(state);
-    let query = PageQuery {
-        limit: state.options.feed_entries,
-        ..PageQuery::default()
-    };
+    let query = wanted.newest(state.options.feed_entries);
     let found = state.catalog.store().page(&query).await?;
     let mut entries = Vec::with_capacity(found.publications.len());
     for summary in &found.publications {

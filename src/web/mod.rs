@@ -55,6 +55,7 @@ mod torrent;
 mod upgrade;
 mod upload;
 mod verification;
+mod wanted;
 
 #[cfg(test)]
 mod testing;

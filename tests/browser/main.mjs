@@ -327,6 +327,11 @@ test("the catalogue lists, finds and says what it cannot find", async () => {
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "1 publication matching" }).waitFor();
   await check(page, "catalogue-found");
+  await page.getByText("Filter and sort").click();
+  await page.getByLabel("Order").selectOption("Largest first");
+  await page.getByRole("button", { name: "Apply" }).click();
+  await page.getByRole("heading", { name: "Largest first" }).waitFor();
+  await check(page, "catalogue-filtered");
   await page.getByRole("link", { name: "Soil survey" }).click();
   await page.waitForURL(report_page);
 

@@ -37,7 +37,7 @@ fn details_are_told_on_the_page_in_the_api_in_feeds_and_to_search_engines() {
     let id = publication["id"].as_str().unwrap();
     let page = text(&format!("{}/p/{id}", server.url));
     for part in [
-        "By <strong><bdi>Grace &#60;b&#62;Hopper",
+        "By <a href=\"/?creator=Grace%20%3Cb%3EHopper%3C%2Fb%3E\"><bdi>Grace &#60;b&#62;Hopper",
         "<a href=\"https://spdx.org/licenses/CC-BY-4.0.html\" rel=\"license noopener\">CC BY 4.0</a>",
         "any use, if you name the creator",
         "<bdi>soil survey</bdi>",

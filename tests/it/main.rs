@@ -25,6 +25,7 @@ mod edit_command;
 mod edits;
 mod encryption;
 mod feed;
+mod filters;
 mod limits;
 mod magnet_command;
 mod peer;

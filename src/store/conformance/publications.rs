@@ -10,7 +10,8 @@ use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
 use crate::store::StoreError;
 use crate::store::publications::{
-    Due, IndexEntry, MAX_COUNTED, PageQuery, PublicationStore, StoredMetainfo, Total, Verified,
+    Due, Facet, FacetKind, Filters, IndexEntry, MAX_COUNTED, Order, Page, PageQuery,
+    PublicationStore, StoredMetainfo, Total, Verified,
 };
 
 /// A publication of two files, published at `published_at` and unlike every other example in id and info-hash.
@@ -68,6 +69,8 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     finds_words_wherever_they_stand(store).await;
     finds_what_is_said_now(store).await;
     pages_of_a_search_go_on_where_the_last_ended(store).await;
+    shows_what_is_filed_in_every_order(store).await;
+    files_only_under_what_is_said_now(store).await;
     forgets_what_is_withdrawn_but_that_it_was(store).await;
     counts_matches_up_to_a_bound(store).await;
 }
@@ -358,8 +361,8 @@ async fn lists_the_oldest_first(store: &dyn PublicationStore) {
 async fn found(store: &dyn PublicationStore, text: &str) -> Vec<String> {
     let query = PageQuery {
         text: text.to_owned(),
-        after: None,
         limit: 100,
+        ..PageQuery::default()
     };
     let page = store.page(&query).await.unwrap();
     let excerpt: String = text.chars().take(40).collect();
@@ -443,8 +446,8 @@ async fn pages_of_a_search_go_on_where_the_last_ended(store: &dyn PublicationSto
     let all = found(store, "très").await;
     let mut query = PageQuery {
         text: "tres".to_owned(),
-        after: None,
         limit: 2,
+        ..PageQuery::default()
     };
     let mut seen = Vec::new();
     loop {
@@ -455,6 +458,158 @@ async fn pages_of_a_search_go_on_where_the_last_ended(store: &dyn PublicationSto
         query.after = Some(next);
     }
     assert_eq!((seen.len(), seen), (6, all));
+}
+
+/// Four publications under one tag, `fa…` to `fd…`; the second has another licence than the rest.
+async fn file_four(store: &dyn PublicationStore) -> [PublicationId; 4] {
+    // Lengths and downloads are not in the order of numbers, and two have the same.
+    let mut filed = Vec::new();
+    for (id, total_length, completed) in [
+        ("faaaaaaaaa", 30, 0),
+        ("fbaaaaaaaa", 10, 5),
+        ("fcaaaaaaaa", 20, 9),
+        ("fdaaaaaaaa", 20, 5),
+    ] {
+        let (mut publication, metainfo) = example(id, 50);
+        publication.total_length = total_length;
+        publication.tags = vec!["peat".to_owned(), "bog's \"end\"".to_owned()];
+        publication.creator = "Ada".to_owned();
+        if id != "fbaaaaaaaa" {
+            publication.licence = Some("MIT".parse().unwrap());
+        }
+        publication.title = format!("Filed {id}");
+        store.insert(&publication, &metainfo).await.unwrap();
+        let counts = Counts {
+            completed,
+            ..Counts::default()
+        };
+        let batch = [(publication.id, counts)];
+        store.add_counts(&batch, Day(20_000)).await.unwrap();
+        filed.push(publication.id);
+    }
+    filed.try_into().unwrap()
+}
+
+fn peat() -> Filters {
+    Filters {
+        tag: Some("peat".to_owned()),
+        ..Filters::default()
+    }
+}
+
+async fn shows_what_is_filed_in_every_order(store: &dyn PublicationStore) {
+    let [a, b, c, d] = file_four(store).await;
+    let peat = peat();
+    let peat_and_mit = Filters {
+        licence: Some("MIT".to_owned()),
+        creator: Some("Ada".to_owned()),
+        ..peat.clone()
+    };
+    let end = Filters {
+        tag: Some("bog's \"end\"".to_owned()),
+        ..Filters::default()
+    };
+    let other = Filters {
+        licence: Some("CC-BY-4.0".to_owned()),
+        ..peat.clone()
+    };
+    for (filters, order, expected) in [
+        (&peat, Order::Newest, vec![d, c, b, a]),
+        (&peat, Order::Oldest, vec![a, b, c, d]),
+        (&peat, Order::Largest, vec![a, d, c, b]),
+        (&peat, Order::MostWanted, vec![c, d, b, a]),
+        (&end, Order::Oldest, vec![a, b, c, d]),
+        (&peat_and_mit, Order::Newest, vec![d, c, a]),
+        (&peat_and_mit, Order::Oldest, vec![a, c, d]),
+        (&peat_and_mit, Order::Largest, vec![a, d, c]),
+        (&peat_and_mit, Order::MostWanted, vec![c, d, a]),
+        (&other, Order::Newest, vec![b]),
+    ] {
+        for text in ["", "filed"] {
+            for limit in 1..=4 {
+                let mut query = PageQuery {
+                    text: text.to_owned(),
+                    filters: filters.clone(),
+                    order,
+                    limit,
+                    ..PageQuery::default()
+                };
+                let mut seen = Vec::new();
+                loop {
+                    let page = store.page(&query).await.unwrap();
+                    let total = Total::Exactly(expected.len() as u64);
+                    assert_eq!(page.total, total, "{query:?}");
+                    seen.extend(page.publications.iter().map(|it| it.publication.id));
+                    let Some(next) = page.next else { break };
+                    query.after = Some(next);
+                }
+                assert_eq!(seen, expected, "{query:?}");
+            }
+        }
+    }
+}
+
+async fn files_only_under_what_is_said_now(store: &dyn PublicationStore) {
+    let [a, b, c, d] = ["fa", "fb", "fc", "fd"].map(|id| format!("{id}aaaaaaaa").parse().unwrap());
+    for (kind, name) in [("tag", "pea"), ("licence", "mit"), ("creator", "ada")] {
+        let filters = match kind {
+            "tag" => Filters {
+                tag: Some(name.to_owned()),
+                ..Filters::default()
+            },
+            "licence" => Filters {
+                licence: Some(name.to_owned()),
+                ..Filters::default()
+            },
+            _ => Filters {
+                creator: Some(name.to_owned()),
+                ..Filters::default()
+            },
+        };
+        let query = PageQuery {
+            filters,
+            ..PageQuery::default()
+        };
+        assert_eq!(store.page(&query).await.unwrap(), Page::default(), "{name}");
+    }
+    let licences = store.facets(FacetKind::Licence, 9).await.unwrap();
+    assert_eq!(
+        licences[1],
+        Facet {
+            name: "MIT".to_owned(),
+            publications: 3
+        },
+        "{licences:?}"
+    );
+    let tags = store.facets(FacetKind::Tag, 2).await.unwrap();
+    assert_eq!(tags.len(), 2);
+    assert!(tags[0].publications >= tags[1].publications, "{tags:?}");
+
+    // Other words, other places; and none for what is withdrawn.
+    let now = store.publication(a).await.unwrap().unwrap();
+    let untagged = Words {
+        tags: Vec::new(),
+        ..now.words()
+    };
+    assert!(store.reword(a, &now.words(), &untagged).await.unwrap());
+    assert!(store.withdraw(c, 60).await.unwrap());
+    let query = PageQuery {
+        filters: peat(),
+        order: Order::Largest,
+        limit: 10,
+        ..PageQuery::default()
+    };
+    let page = store.page(&query).await.unwrap();
+    let left = page.publications.iter().map(|it| it.publication.id);
+    assert_eq!(left.collect::<Vec<_>>(), [d, b]);
+    assert_eq!(page.total, Total::Exactly(2));
+    let licences = store.facets(FacetKind::Licence, 9).await.unwrap();
+    assert_eq!(licences[1].publications, 2);
+    for id in [a, b, d] {
+        assert!(store.withdraw(id, 60).await.unwrap());
+    }
+    let licences = store.facets(FacetKind::Licence, 9).await.unwrap();
+    assert_eq!(licences.len(), 1, "{licences:?}");
 }
 
 async fn counts_matches_up_to_a_bound(store: &dyn PublicationStore) {

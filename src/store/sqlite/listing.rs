@@ -1,63 +1,169 @@
 //! Pages of the catalogue.
 //!
-//! Every publication that is listed has a number, which grows in the order in which they came out. A page begins after a number, so the
-//! hundredth costs what the first does, and full-text search gives its matches in the same order. No page counts the catalogue: its size
-//! is kept by triggers, and matches are counted up to a bound.
+//! Every publication has a number, which grows in the order in which they came out, and is filed under facets: one for all, and one for each
+//! tag, its licence and its creator. What is filed under a facet is indexed in every order, so a page is a walk over one index from where
+//! the last page ended, and the hundredth costs what the first does. Of several facets the rarest is walked along. Full-text search
+//! gives its matches by number; in another order they are sorted, all of them. No page counts the catalogue: facets know how many they
+//! have, and other matches are counted up to a bound.
+
+use std::fmt::Write as _;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{AssertSqlSafe, FromRow, Row, SqliteConnection};
 
 use super::SqliteStore;
 use super::publications::{PublicationRow, from_integer, to_integer};
-use super::search::to_match;
+use super::search::{Match, to_match};
+use crate::domain::publication::PublicationId;
 use crate::store::StoreError;
-use crate::store::publications::{Cursor, MAX_COUNTED, MAX_PAGE, Page, PageQuery, Total};
+use crate::store::publications::{
+    Cursor, Facet, FacetKind, Filters, MAX_COUNTED, MAX_PAGE, Order, Page, PageQuery, Total,
+};
 
-/// Up to `$2` publications that came out before the number `$1`.
-const LISTED: &str = "SELECT publication.*, listing.number
-    FROM listing CROSS JOIN publication ON publication.id = listing.publication
-    WHERE listing.number < $1
-    ORDER BY listing.number DESC
+/// What a publication is filed under, entered where it is new; what it was filed under, removed; and then filed. `$1` is its id.
+const FILE: [&str; 3] = [
+    "INSERT OR IGNORE INTO facet (kind, name) SELECT kind, name FROM filing WHERE publication = $1",
+    "DELETE FROM filed WHERE number = (SELECT number FROM listing WHERE publication = $1)",
+    "INSERT INTO filed (facet, number, total_length, completed)
+     SELECT facet.id, filing.number, publication.total_length, coalesce(tally.completed, 0)
+     FROM filing
+     JOIN facet ON facet.kind = filing.kind AND facet.name = filing.name
+     JOIN publication ON publication.id = filing.publication
+     LEFT JOIN tally ON tally.publication = filing.publication
+     WHERE filing.publication = $1",
+];
+
+/// The facet of a kind `$1` and a name `$2`.
+const FACET: &str = "SELECT id, publications FROM facet WHERE kind = $1 AND name = $2";
+
+/// The `$2` facets of the kind `$1` that have most publications.
+const LARGEST_FACETS: &str = "SELECT name, publications FROM facet
+    WHERE kind = $1 AND publications > 0
+    ORDER BY publications DESC, name DESC
     LIMIT $2";
 
-/// The same, of those that match `$3`.
-const FOUND: &str = "SELECT publication.*, listing.number
-    FROM search
-    CROSS JOIN listing ON listing.number = search.rowid
-    CROSS JOIN publication ON publication.id = listing.publication
-    WHERE search MATCH $3 AND search.rowid < $1
-    ORDER BY search.rowid DESC
-    LIMIT $2";
+/// Files a publication under its facets, in place of those that it had.
+pub(super) async fn file(
+    connection: &mut SqliteConnection,
+    id: PublicationId,
+) -> Result<(), sqlx::Error> {
+    for step in FILE {
+        let query = sqlx::query(step).bind(id.as_str().to_owned());
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
 
-/// How many are listed.
-const COUNT_LISTED: &str = "SELECT publications FROM catalogue_size";
+/// The way to a page: over the index of what is filed under one facet, or over the matches of a search.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    order: Order,
+    is_search: bool,
+    /// Facets beside the one that is walked along.
+    others: usize,
+}
 
-/// How many match `$1`, counted up to `$2`.
-const COUNT_FOUND: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM search WHERE search MATCH $1 LIMIT $2)";
+impl Walk {
+    /// The column that orders by more than the number.
+    const fn key(self) -> Option<&'static str> {
+        match self.order {
+            Order::Newest | Order::Oldest => None,
+            Order::Largest => Some("filed.total_length"),
+            Order::MostWanted => Some("filed.completed"),
+        }
+    }
+
+    /// What the walk goes over: all under the facet `$1` that match `$5` and are under the facets `$6` and on.
+    fn source(self) -> String {
+        let mut sql = String::from(if self.is_search {
+            "FROM search CROSS JOIN filed
+             WHERE search MATCH $5 AND filed.facet = $1 AND filed.number = search.rowid"
+        } else {
+            "FROM filed WHERE filed.facet = $1"
+        });
+        for other in 0..self.others {
+            // Writing to a string cannot fail.
+            let _ = write!(
+                sql,
+                " AND EXISTS (SELECT 1 FROM filed AS other WHERE other.facet = ${} AND other.number = filed.number)",
+                other + 6
+            );
+        }
+        sql
+    }
+
+    /// `$4` publications beyond the place that `$2`, its key, and `$3`, its number, say.
+    fn page(self) -> String {
+        let number = if self.is_search {
+            "search.rowid"
+        } else {
+            "filed.number"
+        };
+        let (key, beyond, order) = match (self.key(), self.order) {
+            (Some(key), _) => (
+                key,
+                format!("({key}, filed.number) < ($2, $3)"),
+                format!("{key} DESC, filed.number DESC"),
+            ),
+            (None, Order::Oldest) => (number, format!("{number} > $3"), format!("{number} ASC")),
+            (None, _) => (number, format!("{number} < $3"), format!("{number} DESC")),
+        };
+        let source = self.source();
+        // The page is found before its publications are read. It comes as it was found; whoever reads it puts it in order nevertheless.
+        format!(
+            "WITH page AS MATERIALIZED (
+                SELECT filed.number AS number, {key} AS key {source} AND {beyond} ORDER BY {order} LIMIT $4
+            )
+            SELECT publication.*, page.number, page.key
+            FROM page
+            CROSS JOIN listing ON listing.number = page.number
+            CROSS JOIN publication ON publication.id = listing.publication"
+        )
+    }
+
+    /// How many there are, counted up to `$4`.
+    fn count(self) -> String {
+        format!("SELECT count(*) FROM (SELECT 1 {} LIMIT $4)", self.source())
+    }
+}
 
 impl SqliteStore {
     pub(super) async fn catalogue_page(&self, query: &PageQuery) -> Result<Page, StoreError> {
-        let text = to_match(&query.text);
-        let before = query.after.map_or(i64::MAX, |cursor| cursor.0);
+        let Some(facets) = self.facets_of(&query.filters).await? else {
+            return Ok(Page::default());
+        };
+        let search = to_match(&query.text);
+        let walk = Walk {
+            order: query.order,
+            is_search: search.is_some(),
+            others: facets.len().saturating_sub(1),
+        };
         let limit = query.limit.clamp(1, MAX_PAGE);
-        // One more than the page holds tells whether another page follows.
-        let rows = match &text {
-            None => sqlx::query_as(LISTED),
-            Some(_) => sqlx::query_as(FOUND),
-        };
-        let rows = rows.bind(before).bind(i64::from(limit).saturating_add(1));
-        let rows = match &text {
-            None => rows,
-            Some(text) => rows.bind(text),
-        };
-        let mut rows: Vec<ListedRow> = rows.fetch_all(&self.readers).await?;
-        let total = self.total(text.as_deref()).await?;
+        let text = search.as_ref().map(|search| search.words.as_str());
+        let after = query.after.unwrap_or_else(|| start(query.order));
+        let page = sqlx::query_as(AssertSqlSafe(walk.page()))
+            .bind(facets.first().map(|facet| facet.id))
+            .bind(after.key)
+            .bind(after.number)
+            // One more than the page holds tells whether another page follows.
+            .bind(i64::from(limit).saturating_add(1))
+            .bind(text);
+        let others = facets.iter().skip(1);
+        let page = others.fold(page, |page, facet| page.bind(facet.id));
+        let mut rows: Vec<ListedRow> = page.fetch_all(&self.readers).await?;
+        rows.sort_by_key(|row| (row.key, row.number));
+        if query.order != Order::Oldest {
+            rows.reverse();
+        }
+        let total = self.total(walk, &facets, search.as_ref()).await?;
 
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        let last = rows.last().map(|row| Cursor(row.number));
+        let last = rows.last().map(|row| Cursor {
+            key: row.key,
+            number: row.number,
+        });
         let publications = rows.into_iter().map(|row| row.publication.into_summary());
         Ok(Page {
             publications: publications.collect::<Result<_, _>>()?,
@@ -66,25 +172,116 @@ impl SqliteStore {
         })
     }
 
-    async fn total(&self, text: Option<&str>) -> Result<Total, StoreError> {
-        let Some(text) = text else {
-            let listed = sqlx::query_scalar(COUNT_LISTED);
-            let listed = listed.fetch_one(&self.readers).await?;
-            return Ok(Total::Exactly(from_integer(listed)));
+    /// The facets that filters name, the rarest first; that of all publications where they name none. `None` where nothing is filed under
+    /// one of them.
+    async fn facets_of(&self, filters: &Filters) -> Result<Option<Vec<FacetRow>>, StoreError> {
+        let named = [
+            ("tag", &filters.tag),
+            ("licence", &filters.licence),
+            ("creator", &filters.creator),
+        ];
+        let named = named.into_iter();
+        let mut named: Vec<(&str, &str)> = named
+            .filter_map(|(kind, name)| Some((kind, name.as_deref()?)))
+            .collect();
+        if named.is_empty() {
+            named.push(("all", ""));
+        }
+        let mut facets = Vec::with_capacity(named.len());
+        for (kind, name) in named {
+            let facet = sqlx::query_as(FACET).bind(kind).bind(name);
+            let facet: Option<(i64, i64)> = facet.fetch_optional(&self.readers).await?;
+            let Some((id, publications)) = facet else {
+                return Ok(None);
+            };
+            facets.push(FacetRow { id, publications });
+        }
+        facets.sort_by_key(|facet| facet.publications);
+        Ok(Some(facets))
+    }
+
+    async fn total(
+        &self,
+        walk: Walk,
+        facets: &[FacetRow],
+        search: Option<&Match>,
+    ) -> Result<Total, StoreError> {
+        let ([only], None) = (facets, search) else {
+            // Whole words are the smaller part, and found at once. Where they are many already, so is all of it.
+            if let Some(search) = search
+                && search.whole_words != search.words
+                && self.count(walk, facets, Some(&search.whole_words)).await? == Total::Many
+            {
+                return Ok(Total::Many);
+            }
+            let text = search.map(|search| search.words.as_str());
+            return self.count(walk, facets, text).await;
         };
-        let found = sqlx::query_scalar(COUNT_FOUND);
-        let found = found.bind(text).bind(to_integer(MAX_COUNTED + 1));
-        let found = from_integer(found.fetch_one(&self.readers).await?);
+        Ok(Total::Exactly(from_integer(only.publications)))
+    }
+
+    async fn count(
+        &self,
+        walk: Walk,
+        facets: &[FacetRow],
+        text: Option<&str>,
+    ) -> Result<Total, StoreError> {
+        let nowhere: Option<i64> = None;
+        let count = sqlx::query_scalar(AssertSqlSafe(walk.count()))
+            .bind(facets.first().map(|facet| facet.id))
+            .bind(nowhere)
+            .bind(nowhere)
+            .bind(to_integer(MAX_COUNTED + 1))
+            .bind(text);
+        let others = facets.iter().skip(1);
+        let count = others.fold(count, |count, facet| count.bind(facet.id));
+        let found = from_integer(count.fetch_one(&self.readers).await?);
         Ok(match found {
             0..=MAX_COUNTED => Total::Exactly(found),
             _ => Total::Many,
         })
     }
+
+    pub(super) async fn largest_facets(
+        &self,
+        kind: FacetKind,
+        limit: u32,
+    ) -> Result<Vec<Facet>, StoreError> {
+        let kind = match kind {
+            FacetKind::Tag => "tag",
+            FacetKind::Licence => "licence",
+        };
+        let rows = sqlx::query_as(LARGEST_FACETS).bind(kind).bind(limit);
+        let rows: Vec<(String, i64)> = rows.fetch_all(&self.readers).await?;
+        let facets = rows.into_iter().map(|(name, publications)| Facet {
+            name,
+            publications: from_integer(publications),
+        });
+        Ok(facets.collect())
+    }
 }
 
-/// A publication and its number.
+/// Where the first page begins.
+const fn start(order: Order) -> Cursor {
+    let end = match order {
+        Order::Oldest => i64::MIN,
+        Order::Newest | Order::Largest | Order::MostWanted => i64::MAX,
+    };
+    Cursor {
+        key: end,
+        number: end,
+    }
+}
+
+struct FacetRow {
+    id: i64,
+    publications: i64,
+}
+
+/// A publication, and its place in the order.
 struct ListedRow {
     number: i64,
+    key: i64,
     publication: PublicationRow,
 }
 
@@ -92,6 +289,7 @@ impl FromRow<'_, SqliteRow> for ListedRow {
     fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             number: row.try_get("number")?,
+            key: row.try_get("key")?,
             publication: PublicationRow::from_row(row)?,
         })
     }
@@ -120,36 +318,86 @@ mod tests {
         rows.iter().map(|row| row.get("detail")).collect()
     }
 
+    const ORDERS: [Order; 4] = [
+        Order::Newest,
+        Order::Oldest,
+        Order::Largest,
+        Order::MostWanted,
+    ];
+
     #[tokio::test]
     async fn no_page_walks_over_the_catalogue() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder).await;
-        let publications = "SEARCH publication USING PRIMARY KEY (id=?)";
-        assert_eq!(
-            plan(&store, LISTED).await,
-            [
-                "SEARCH listing USING INTEGER PRIMARY KEY (rowid<?)",
-                publications
-            ]
-        );
-        // So SQLite calls a look-up in the full-text index: 192 for its own order backwards, `M` for MATCH, `<` for the number.
-        assert_eq!(
-            plan(&store, FOUND).await,
-            [
-                "SCAN search VIRTUAL TABLE INDEX 192:M5<",
-                "SEARCH listing USING INTEGER PRIMARY KEY (rowid=?)",
-                publications
-            ]
-        );
-        let counted = plan(&store, COUNT_FOUND).await;
-        assert!(
-            counted.contains(&"SCAN search VIRTUAL TABLE INDEX 0:M5".to_owned()),
-            "{counted:?}"
-        );
-        for step in counted {
-            assert!(!step.contains("TEMP B-TREE"), "{step}");
+        for order in ORDERS {
+            let walked = match order {
+                Order::Newest => "SEARCH filed USING PRIMARY KEY (facet=? AND number<?)",
+                Order::Oldest => "SEARCH filed USING PRIMARY KEY (facet=? AND number>?)",
+                Order::Largest => {
+                    "SEARCH filed USING COVERING INDEX filed_by_length (facet=? AND (total_length,number)<(?,?))"
+                }
+                Order::MostWanted => {
+                    "SEARCH filed USING COVERING INDEX filed_by_downloads (facet=? AND (completed,number)<(?,?))"
+                }
+            };
+            for others in 0..=2 {
+                let walk = Walk {
+                    order,
+                    is_search: false,
+                    others,
+                };
+                let plan = plan(&store, &walk.page()).await;
+                let filter = "SEARCH other EXISTS USING COVERING INDEX filed_of_number (number=? AND facet=?)";
+                let mut expected = vec!["MATERIALIZE page", walked];
+                expected.extend(std::iter::repeat_n(filter, others));
+                expected.extend([
+                    "SCAN page",
+                    "SEARCH listing USING INTEGER PRIMARY KEY (rowid=?)",
+                    "SEARCH publication USING PRIMARY KEY (id=?)",
+                ]);
+                assert_eq!(plan, expected, "{walk:?}");
+            }
         }
-        assert_eq!(plan(&store, COUNT_LISTED).await, ["SCAN catalogue_size"]);
+        assert_eq!(
+            plan(&store, FACET).await,
+            ["SEARCH facet USING INDEX sqlite_autoindex_facet_1 (kind=? AND name=?)"]
+        );
+        assert_eq!(
+            plan(&store, LARGEST_FACETS).await,
+            ["SEARCH facet USING COVERING INDEX facet_by_size (kind=? AND publications>?)"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_search_goes_along_its_matches() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        for order in ORDERS {
+            let walk = Walk {
+                order,
+                is_search: true,
+                others: 1,
+            };
+            // So SQLite calls a look-up in the full-text index: `M` stands for MATCH, `<` and `>` for the number, and the figure in front
+            // for the order in which it gives its rows: 64 for its own, 192 for that backwards.
+            let (found, is_sorted) = match order {
+                Order::Newest => ("SCAN search VIRTUAL TABLE INDEX 192:M5<", false),
+                Order::Oldest => ("SCAN search VIRTUAL TABLE INDEX 64:M5>", false),
+                Order::Largest | Order::MostWanted => {
+                    ("SCAN search VIRTUAL TABLE INDEX 0:M5", true)
+                }
+            };
+            let plan = plan(&store, &walk.page()).await;
+            assert_eq!(plan[1], found, "{plan:?}");
+            assert!(plan[2].starts_with("SEARCH filed USING "), "{plan:?}");
+            assert!(
+                plan[2].ends_with(" (facet=? AND number=?)")
+                    || plan[2].ends_with(" (number=? AND facet=?)"),
+                "{plan:?}"
+            );
+            let sorts = plan.iter().filter(|step| step.contains("TEMP B-TREE"));
+            assert_eq!(sorts.count(), usize::from(is_sorted), "{plan:?}");
+        }
     }
 
     #[tokio::test]

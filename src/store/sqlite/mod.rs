@@ -28,7 +28,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (
         1,
         "publications and accounts",
@@ -68,6 +68,11 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
         8,
         "details",
         include_str!("../../../migrations/sqlite/0008_details.sql"),
+    ),
+    (
+        9,
+        "filters",
+        include_str!("../../../migrations/sqlite/0009_filters.sql"),
     ),
 ];
 

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use super::SqliteStore;
+use super::listing::file;
 use super::search::index_words;
 use crate::domain::licence::Licence;
 use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
@@ -17,7 +18,8 @@ use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
 use crate::store::StoreError;
 use crate::store::publications::{
-    IndexEntry, Page, PageQuery, PublicationStore, PublicationSummary, StoredMetainfo,
+    Facet, FacetKind, IndexEntry, Page, PageQuery, PublicationStore, PublicationSummary,
+    StoredMetainfo,
 };
 
 #[async_trait]
@@ -74,6 +76,7 @@ impl PublicationStore for SqliteStore {
             .bind(publication.id.as_str())
             .execute(&mut *transaction)
             .await?;
+        file(&mut transaction, publication.id).await?;
         index_words(&mut transaction, publication.id).await?;
         sqlx::query("DELETE FROM draft WHERE id = $1")
             .bind(publication.id.as_str())
@@ -143,6 +146,7 @@ impl PublicationStore for SqliteStore {
         .await?;
         let was_seen = done.rows_affected() > 0;
         if was_seen {
+            file(&mut transaction, id).await?;
             index_words(&mut transaction, id).await?;
         }
         transaction.commit().await?;
@@ -151,6 +155,10 @@ impl PublicationStore for SqliteStore {
 
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
         self.catalogue_page(query).await
+    }
+
+    async fn facets(&self, kind: FacetKind, limit: u32) -> Result<Vec<Facet>, StoreError> {
+        self.largest_facets(kind, limit).await
     }
 
     async fn oldest_first(

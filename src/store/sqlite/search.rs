@@ -46,13 +46,23 @@ enum Term {
     Phrase(String),
 }
 
-/// A person's search in the language of FTS5: every word and every phrase has to be there. `None` where nothing is asked for; what is
-/// asked for without a word matches nothing.
-pub(super) fn to_match(text: &str) -> Option<String> {
+/// A search in the language of FTS5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Match {
+    /// Words may go on.
+    pub(super) words: String,
+    /// Words are whole. It finds a part of the same, and sooner: where many words begin alike, FTS5 has to bring their matches together.
+    pub(super) whole_words: String,
+}
+
+/// A person's search: every word and every phrase has to be there. `None` where nothing is asked for; what is asked for without a word
+/// matches nothing.
+pub(super) fn to_match(text: &str) -> Option<Match> {
     if text.trim().is_empty() {
         return None;
     }
     let mut strings: Vec<String> = Vec::new();
+    let mut whole: Vec<String> = Vec::new();
     for term in terms(text).take(MAX_TERMS) {
         let (text, may_go_on) = match &term {
             Term::Word(text) => (text, text.ends_with(char::is_alphanumeric)),
@@ -62,12 +72,17 @@ pub(super) fn to_match(text: &str) -> Option<String> {
         let string = format!("\"{text}\"{}", if may_go_on { "*" } else { "" });
         if !strings.contains(&string) {
             strings.push(string);
+            whole.push(format!("\"{text}\""));
         }
     }
     if strings.is_empty() {
-        strings.push("\"\"".to_owned());
+        let nothing = "\"\"".to_owned();
+        (strings, whole) = (vec![nothing.clone()], vec![nothing]);
     }
-    Some(strings.join(" "))
+    Some(Match {
+        words: strings.join(" "),
+        whole_words: whole.join(" "),
+    })
 }
 
 /// The terms of a search. What stands between quotes is a phrase; one that nobody has closed yet is words still.
@@ -100,6 +115,10 @@ const fn is_quote(c: char) -> bool {
 mod tests {
     use super::*;
 
+    fn words(text: &str) -> Option<String> {
+        to_match(text).map(|query| query.words)
+    }
+
     #[test]
     fn words_may_go_on_and_phrases_are_whole() {
         for (text, expected) in [
@@ -114,23 +133,25 @@ mod tests {
             ("a\0b", r#""a"* "b"*"#),
             ("title:x* OR (NOT y)", r#""title:x*" "OR"* "(NOT"* "y)""#),
         ] {
-            assert_eq!(to_match(text).as_deref(), Some(expected), "{text}");
+            assert_eq!(words(text).as_deref(), Some(expected), "{text}");
+            let whole = to_match(text).unwrap().whole_words;
+            assert_eq!(whole, expected.replace("\"*", "\""), "{text}");
         }
         for nothing in ["", " ", "\n\u{a0}"] {
-            assert_eq!(to_match(nothing), None, "{nothing:?}");
+            assert_eq!(words(nothing), None, "{nothing:?}");
         }
         for no_word in ["\"\"", "\" \"", "\"", "\0"] {
-            assert_eq!(to_match(no_word).as_deref(), Some("\"\""), "{no_word:?}");
+            assert_eq!(words(no_word).as_deref(), Some("\"\""), "{no_word:?}");
         }
     }
 
     #[test]
     fn what_counts_of_a_search_is_bounded() {
-        let long = to_match(&"x".repeat(100_000)).unwrap();
+        let long = words(&"x".repeat(100_000)).unwrap();
         assert_eq!(long.len(), MAX_TERM_LENGTH + 3);
         let many: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
         assert_eq!(
-            to_match(&many.join(" ")).unwrap().split(' ').count(),
+            words(&many.join(" ")).unwrap().split(' ').count(),
             MAX_TERMS
         );
     }

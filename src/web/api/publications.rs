@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use http::StatusCode;
 use http::header::{ETAG, LOCATION};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::drafts;
@@ -16,7 +16,7 @@ use crate::catalog::Catalog;
 use crate::domain::account::{Account, WhoMayPublish};
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::engine::Engine;
-use crate::store::publications::{Cursor, MAX_COUNTED, MAX_PAGE, PageQuery, Total};
+use crate::store::publications::{MAX_COUNTED, MAX_PAGE, Total};
 use crate::tracker::service::Tracker;
 use crate::web::auth::{Caller, Viewer};
 use crate::web::edits::entity_tag;
@@ -29,6 +29,7 @@ use crate::web::text::machine_time;
 use crate::web::torrent::Mint;
 use crate::web::upload::Reception;
 use crate::web::verification::Health;
+use crate::web::wanted::{Wanted, cursor_text};
 
 /// Publications in an answer where nobody says how many.
 const PAGE: u32 = 20;
@@ -316,36 +317,20 @@ pub(super) fn check_permission(
     ))
 }
 
-/// Which part of the catalogue to list.
-#[derive(Deserialize)]
-pub(in crate::web) struct Asked {
-    #[serde(default)]
-    q: String,
-    cursor: Option<String>,
-    limit: Option<u32>,
-}
-
 /// `GET /api/v1/publications`
 pub(in crate::web) async fn list(
     State(catalog): State<Catalog>,
     State(describer): State<Describer>,
     Viewer(viewer): Viewer,
-    Query(asked): Query<Asked>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Response, WebError> {
-    let limit = asked.limit.unwrap_or(PAGE);
+    let limit = wanted.limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(WebError::Invalid(format!(
             "limit is a number from 1 to {MAX_PAGE}."
         )));
     }
-    let found = catalog
-        .store()
-        .page(&PageQuery {
-            text: asked.q.trim().to_owned(),
-            after: read_cursor(asked.cursor.as_deref())?,
-            limit,
-        })
-        .await?;
+    let found = catalog.store().page(&wanted.page(limit)?).await?;
     let trackers = describer.personal.trackers(viewer.as_ref()).await?;
     let publications = found
         .publications
@@ -386,39 +371,4 @@ pub(in crate::web) async fn one(
     describer
         .answer(&state, viewer.as_ref(), &shelved.publication)
         .await
-}
-
-/// A cursor as it stands in addresses.
-pub(in crate::web) fn cursor_text(cursor: Cursor) -> String {
-    cursor.0.to_string()
-}
-
-/// Reads a cursor back.
-pub(in crate::web) fn read_cursor(text: Option<&str>) -> Result<Option<Cursor>, WebError> {
-    let Some(text) = text else { return Ok(None) };
-    text.parse()
-        .map(|number| Some(Cursor(number)))
-        .map_err(|_| {
-            WebError::Invalid(
-                "The cursor is not one that this server gave. Begin without a cursor.".to_owned(),
-            )
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_what_it_writes() {
-        let cursor = Cursor(i64::MAX);
-        assert_eq!(
-            read_cursor(Some(&cursor_text(cursor))).unwrap(),
-            Some(cursor)
-        );
-        assert_eq!(read_cursor(None).unwrap(), None);
-        for text in ["", "x", "1.5", "5-abcdefghij", "9223372036854775808"] {
-            assert!(read_cursor(Some(text)).is_err(), "{text}");
-        }
-    }
 }

@@ -47,6 +47,7 @@ struct PublicationPage {
     description: String,
     publisher: String,
     creator: String,
+    creator_href: String,
     licence: Option<LicenceWords>,
     tags: Vec<TagLink>,
     day: String,
@@ -193,6 +194,7 @@ async fn page(
         description: to_html(&shown(&publication.description)),
         publisher: publication.publisher.clone(),
         creator: shown(&publication.creator),
+        creator_href: format!("/?creator={}", encode_segment(&publication.creator)),
         licence: publication.licence.as_ref().map(LicenceWords::new),
         tags: publication
             .tags
@@ -290,7 +292,7 @@ impl LicenceWords {
 impl TagLink {
     fn new(tag: &str) -> Self {
         Self {
-            href: format!("/?q={}", encode_segment(&format!("\"{tag}\""))),
+            href: format!("/?tag={}", encode_segment(tag)),
             name: shown(tag),
         }
     }
