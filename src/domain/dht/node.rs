@@ -17,6 +17,7 @@ use super::routing::{BUCKET, FRESH, RoutingTable};
 use super::search::{Aim, Search};
 use super::stored::StoredPeers;
 use super::tokens::Tokens;
+use super::whereabouts::Whereabouts;
 use crate::domain::rate::NetworkRate;
 use crate::proto::dht::{Answer, Body, Contact, Message, NodeId, Query, Question, Want};
 use crate::proto::id::InfoHash;
@@ -81,6 +82,7 @@ pub struct Node {
     /// Where to begin while hardly anybody is known.
     entries: Vec<SocketAddr>,
     tokens: Tokens,
+    whereabouts: Whereabouts,
     stored: StoredPeers,
     askers: Option<NetworkRate>,
     /// Questions without an answer yet, by transaction.
@@ -116,6 +118,7 @@ impl Node {
             tables: [RoutingTable::new(id), RoutingTable::new(id)],
             entries: Vec::new(),
             tokens: Tokens::default(),
+            whereabouts: Whereabouts::default(),
             stored: StoredPeers::new(bounds.stored_peers, bounds.stored_peers_per_torrent),
             askers: NetworkRate::new(bounds.queries_per_minute, ASKER_BURST),
             asked: HashMap::new(),
@@ -256,6 +259,9 @@ impl Node {
             }
             Body::Answer(answer) => {
                 let asked = self.take_asked(&message.transaction, source)?;
+                if let Some(seen) = answer.asker {
+                    self.take_place(source, seen, now, rng);
+                }
                 self.handle_answer(asked.search, answer, source, now);
             }
             Body::Error(..) => {
@@ -390,6 +396,25 @@ impl Node {
         }
     }
 
+    /// Takes another id where ours does not go with our address, once that is known (BEP 42).
+    fn take_place(
+        &mut self,
+        witness: SocketAddr,
+        seen: SocketAddr,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) {
+        let own = self.id;
+        let is_new = |ip| !own.suits(ip);
+        if let Some(ip) = self.whereabouts.hear(witness, seen, now, is_new) {
+            self.id = NodeId::generate_for(ip, rng);
+            for table in &mut self.tables {
+                table.rename(self.id);
+            }
+            self.refresh_due = now;
+        }
+    }
+
     fn handle_failure(&mut self, search: Option<SearchId>, node: SocketAddr) {
         if let Some(search) = search.and_then(|id| self.searches.get_mut(&id)) {
             search.failed(node);
@@ -461,6 +486,11 @@ impl Node {
         let transaction = u32::from_be_bytes(transaction.try_into().ok()?);
         let is_from_asked = self.asked.get(&transaction)?.to == source;
         is_from_asked.then(|| self.asked.remove(&transaction))?
+    }
+
+    #[cfg(test)]
+    pub(super) const fn id(&self) -> NodeId {
+        self.id
     }
 
     #[cfg(test)]

@@ -47,7 +47,20 @@ impl RoutingTable {
         }
     }
 
-    /// Notes that a node has answered.
+    /// Sorts the nodes anew around another id.
+    pub(super) fn rename(&mut self, own: NodeId) {
+        let known = std::mem::replace(self, Self::new(own)).buckets;
+        for known in known.into_iter().flatten() {
+            if let Some(bucket) = self.bucket(&known.contact.id)
+                && bucket.len() < BUCKET
+            {
+                bucket.push(known);
+            }
+        }
+    }
+
+    /// Notes that a node has answered. BEP 42: where there is no room, one whose id does not go with its address makes room for one whose does;
+    /// most of the world's nodes have none yet that does.
     pub(super) fn answered(&mut self, contact: Contact, now: Instant) {
         let Some(bucket) = self.bucket(&contact.id) else {
             return;
@@ -58,7 +71,7 @@ impl RoutingTable {
             // Whoever comes under a name that is taken has to wait until its bearer is silent.
             Some(at) => Some(at).filter(|at| bucket[*at].failures >= BAD),
             None if bucket.len() < BUCKET => return bucket.push(Known::new(contact, now)),
-            None => bucket.iter().position(|known| known.failures >= BAD),
+            None => bucket.iter().position(|known| known.yields_to(&contact)),
         };
         if let Some(known) = place.and_then(|at| bucket.get_mut(at)) {
             *known = Known::new(contact, now);
@@ -82,7 +95,7 @@ impl RoutingTable {
         self.bucket(&contact.id).is_some_and(|bucket| {
             let is_known = bucket.iter().any(|known| known.contact.id == contact.id);
             let has_room =
-                bucket.len() < BUCKET || bucket.iter().any(|known| known.failures >= BAD);
+                bucket.len() < BUCKET || bucket.iter().any(|known| known.yields_to(contact));
             has_room && !is_known
         })
     }
@@ -139,6 +152,12 @@ impl Known {
         }
     }
 
+    /// Whether it makes room for another that answered.
+    fn yields_to(&self, other: &Contact) -> bool {
+        let suits = |node: &Contact| node.id.suits(node.address.ip());
+        self.failures >= BAD || !suits(&self.contact) && suits(other)
+    }
+
     fn is_good(&self, now: Instant) -> bool {
         self.failures == 0 && now.saturating_duration_since(self.heard) < FRESH
     }
@@ -166,6 +185,29 @@ mod tests {
             table.answered(node(0x80, last), now);
         }
         (table, now)
+    }
+
+    #[test]
+    fn whose_id_goes_with_its_address_comes_before_whose_does_not() {
+        let (mut table, now) = full_bucket();
+        let mut rng = ambient::rng();
+        let address = node(0x80, 77).address;
+        let ids = std::iter::repeat_with(|| NodeId::generate_for(address.ip(), &mut rng));
+        let id = ids.into_iter().find(|id| id.as_bytes()[0] >= 0x80).unwrap();
+        let suited = Contact { id, address };
+        assert!(table.has_room_for(&suited));
+        table.answered(suited, now);
+        assert_eq!(table.len(), BUCKET);
+        assert!(table.closest(&id, 1) == [suited]);
+        assert!(!table.has_room_for(&node(0x80, 78)));
+    }
+
+    #[test]
+    fn another_name_sorts_the_nodes_anew() {
+        let (mut table, _) = full_bucket();
+        table.rename([0xff; 20].into());
+        assert_eq!(table.len(), BUCKET);
+        assert_eq!(table.closest(&node(0x80, 1).id, 1), [node(0x80, 1)]);
     }
 
     #[test]

@@ -216,6 +216,24 @@ fn sixty_nodes_find_what_any_of_them_announced() {
 }
 
 #[test]
+fn nodes_take_ids_that_go_with_their_addresses() {
+    // Each in a network of its own.
+    let address = |number: u16| SocketAddr::from(([198, 51, number.to_be_bytes()[1], 7], 6881));
+    let mut world = World::of(30, 6, 0.0, address);
+    world.run(Duration::from_mins(2));
+    let suited = world.nodes.iter();
+    let suited = suited.filter(|(address, node)| node.id().suits(address.ip()));
+    assert!(suited.count() >= 25);
+    let search = world.search(address(3), torrent(3), Some(PORT));
+    assert!(world.result(address(3), search).1 >= 4);
+    let search = world.search(address(20), torrent(3), None);
+    assert_eq!(
+        world.result(address(20), search).0,
+        [at_port(address(3))].into()
+    );
+}
+
+#[test]
 fn searches_end_where_most_nodes_are_gone() {
     let mut world = World::of(60, 4, 0.0, v4);
     for number in 1..50 {

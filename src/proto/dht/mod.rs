@@ -15,6 +15,7 @@ use super::bencode::{Encoder, Limits, ScanError, Value, scan};
 use super::id::InfoHash;
 
 mod compact;
+mod secure;
 
 /// Bytes in a packet, at most: what comes through every network in one piece.
 pub const MAX_PACKET: usize = 1400;
