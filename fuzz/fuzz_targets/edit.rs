@@ -75,7 +75,7 @@ fn check_read_again(before: &TorrentFile, edited: &[u8], changes: &Changes) {
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits::default();
     // Behind the torrent file stands what is to become of it.
-    let Ok((before, wishes)) = scan::prefix(bytes, &limits) else {
+    let Ok((_, wishes)) = scan::prefix(bytes, &limits) else {
         return;
     };
     let (choices, words) = wishes.split_first_chunk().unwrap_or((&[0; 2], &[]));

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "sqlite")]
 pub(crate) mod accounts;
+#[cfg(feature = "sqlite")]
+mod catalogue;
 pub(crate) mod content;
 #[cfg(feature = "sqlite")]
 pub(crate) mod drafts;
