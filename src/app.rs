@@ -19,6 +19,8 @@ use url::Url;
 
 mod advertised;
 mod announcing;
+mod data_directory;
+mod following;
 mod forwarding;
 mod gatekeeper;
 mod house;
@@ -26,6 +28,9 @@ mod housekeeping;
 
 use advertised::Advertised;
 use announcing::DhtNode;
+pub use data_directory::{Workbench, open_database};
+use data_directory::{ingest, open_content, take_up};
+use following::follow;
 use forwarding::Forwarding;
 use gatekeeper::Gatekeeper;
 use house::{Hall, House};
@@ -39,17 +44,15 @@ use crate::domain::networks::Networks;
 use crate::door::{self, Entrance, Guests};
 use crate::engine::Engine;
 use crate::proto::id::PeerId;
-use crate::publish::{Drafts, Ingest, sweep};
+use crate::publish::Ingest;
 use crate::reader::Reader;
 use crate::scrub::Scrubber;
 use crate::store::StoreError;
 use crate::store::accounts::AccountStore;
-use crate::store::content::ContentStore;
-use crate::store::files::FileStore;
 use crate::store::lock::DataDirLock;
 use crate::store::passkeys::PasskeyStore;
 use crate::store::sqlite::SqliteStore;
-use crate::tracker::{DenyFileError, EmbeddedSeed, Mode, Tracker, UdpTracker, WsTracker};
+use crate::tracker::{DenyFileError, EmbeddedSeed, Tracker, UdpTracker, WsTracker};
 use crate::web;
 
 /// How often another port is picked where one is free for connections and not for packets.
@@ -128,24 +131,6 @@ pub struct App {
     _lock: DataDirLock,
 }
 
-/// Opens the database of the data directory; makes both where there are none.
-///
-/// # Errors
-/// [`StartError::DataDir`] or [`StartError::Store`].
-pub async fn open_database(config: &Config) -> Result<SqliteStore, StartError> {
-    let path = &config.data_dir.0;
-    std::fs::create_dir_all(path).map_err(|source| StartError::DataDir {
-        path: path.clone(),
-        source,
-    })?;
-    Ok(SqliteStore::open(&path.join("sower.db"), &config.database).await?)
-}
-
-fn open_content(config: &Config) -> Result<Arc<dyn ContentStore>, StoreError> {
-    let path = config.data_dir.0.join("content");
-    Ok(Arc::new(FileStore::open(&path, config.content.clone())?))
-}
-
 impl App {
     /// Builds and starts a server, which runs until `shutdown`.
     ///
@@ -158,7 +143,7 @@ impl App {
         let accounts: Arc<dyn AccountStore> = Arc::new(database.clone());
         let catalog = Catalog::load(Arc::new(database.clone()), &config.catalog).await?;
         let ingest = ingest(&config, &catalog, &content);
-        let drafts = take_up(&ingest, &database, &catalog, &*content).await?;
+        let drafts = take_up(&config, &ingest, &database, &catalog, &*content).await?;
 
         let trusted_proxies: Networks = config.web.trusted_proxies.iter().copied().collect();
         let trusted_proxies = Arc::new(trusted_proxies);
@@ -215,7 +200,7 @@ impl App {
         let tasks = TaskTracker::new();
         dht.start(&catalog, advertised.port(), &tasks, &shutdown);
         let housekeeper = Housekeeper {
-            catalog,
+            catalog: catalog.clone(),
             tracker: Arc::clone(&tracker),
             data_dir: config.data_dir.0.clone(),
             peer_id,
@@ -235,6 +220,7 @@ impl App {
         tasks.spawn(async move { choker.run(rounds).await });
         tasks.spawn(housekeeper.clone().run(shutdown.clone()));
         tasks.spawn(gatekeeper.run(shutdown.clone()));
+        tasks.spawn(follow(catalog, shutdown.clone()));
         tasks.spawn(scrubber.run(shutdown.clone()));
         tasks.spawn(drafts.run(shutdown.clone()));
         forwarding.start(&tasks, &shutdown);
@@ -321,29 +307,6 @@ fn tracker(config: &Config, catalog: &Catalog, seed: EmbeddedSeed) -> Arc<Tracke
         ambient::now(),
         &mut ambient::rng(),
     ))
-}
-
-/// What makes publications of uploads: private ones where the tracker is.
-fn ingest(config: &Config, catalog: &Catalog, content: &Arc<dyn ContentStore>) -> Ingest {
-    let ingest = Ingest::new(catalog.clone(), Arc::clone(content), config.publish.clone());
-    if config.tracker.mode == Mode::Private {
-        ingest.private_only()
-    } else {
-        ingest
-    }
-}
-
-/// Sweeps up what a crash left behind, and goes on with the drafts.
-async fn take_up(
-    ingest: &Ingest,
-    database: &SqliteStore,
-    catalog: &Catalog,
-    content: &dyn ContentStore,
-) -> Result<Drafts, StoreError> {
-    let drafts = ingest.drafts(Arc::new(database.clone()));
-    sweep(catalog, content, &drafts.kept().await?).await?;
-    drafts.take_up().await?;
-    Ok(drafts)
 }
 
 /// The open ports, before anybody is let in.

@@ -5,6 +5,7 @@
 //! idle torrents cost nothing but their line in the index.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use moka::future::Cache;
@@ -63,6 +64,8 @@ pub struct Catalog {
     store: Arc<dyn PublicationStore>,
     /// Written by `publish`, read by every announce and handshake; never held over an await.
     index: Arc<RwLock<Index>>,
+    /// The number of the last publication that was read from the store.
+    followed: Arc<AtomicI64>,
     torrents: Cache<PublicationId, Arc<Torrent>>,
     /// Those that somebody has in use, whether the cache still holds them or not: what one door learns of a piece, all know.
     in_use: Arc<Mutex<InUse>>,
@@ -85,7 +88,8 @@ impl Catalog {
         options: &Options,
     ) -> Result<Self, StoreError> {
         let mut index = Index::default();
-        for entry in store.index().await? {
+        let (entries, followed) = store.index(0).await?;
+        for entry in entries {
             index.add(entry);
         }
         let torrents = Cache::builder()
@@ -108,6 +112,7 @@ impl Catalog {
         Ok(Self {
             store,
             index: Arc::new(RwLock::new(index)),
+            followed: Arc::new(AtomicI64::new(followed)),
             torrents,
             in_use: Arc::default(),
             tallies: Arc::new(RwLock::new(tallies)),
@@ -192,6 +197,33 @@ impl Catalog {
             total_length: publication.total_length,
         });
         Ok(())
+    }
+
+    /// Lists what other programs have published in the same store. What this one published itself stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn follow(&self) -> Result<(), StoreError> {
+        loop {
+            let removals = self
+                .index
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .removals;
+            let (entries, last) = self.store.index(self.followed.load(Relaxed)).await?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            // What was withdrawn since it was read must not come back.
+            if index.removals == removals {
+                for entry in entries {
+                    index.add(entry);
+                }
+                self.followed.fetch_max(last, Relaxed);
+                return Ok(());
+            }
+        }
     }
 
     /// Gives a publication the words `to`, if it has the words `from`; says whether it had. To be run to its end.
@@ -391,6 +423,8 @@ struct Index {
     by_name: HashMap<InfoHash, Listed>,
     /// The same torrents, as encrypted handshakes name them.
     by_mark: HashMap<TorrentMark, InfoHash>,
+    /// How often a publication was removed.
+    removals: u64,
 }
 
 impl Index {
@@ -409,6 +443,7 @@ impl Index {
 
     /// Removes a publication, but nothing of another one that has its names already.
     fn remove(&mut self, publication: &Publication) {
+        self.removals = self.removals.wrapping_add(1);
         for name in publication.info_hashes.wire() {
             let is_its = self
                 .by_name

@@ -74,7 +74,7 @@ enum Command {
     /// Make API tokens
     #[command(subcommand)]
     Token(accounts::TokenCommand),
-    /// Upload files to a server, which publishes them; goes on where it was
+    /// Publish files: into the data directory, or on a server; goes on where it was
     Publish(Box<publish::PublishArgs>),
     /// Show the configuration in force, and where each value came from
     Config(configuration::ConfigArgs),
@@ -128,7 +128,7 @@ fn perform(args: Args) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve.run(|| load(file)).await?,
             Command::User(command) => command.run(&load(file)?.config).await?,
             Command::Token(command) => command.run(&load(file)?.config).await?,
-            Command::Publish(publish) => publish.run(&load(file)?.config.torrent).await?,
+            Command::Publish(publish) => publish.run(&load(file)?.config).await?,
             Command::Create(create) => create.run(&load(file)?.config)?,
             Command::Verify(verify) => return verify.run(&load(file)?.config).await,
             Command::Show(show) => show.run(&load(file)?.config.torrent).await?,

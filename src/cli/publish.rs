@@ -1,7 +1,9 @@
-//! `sower publish`: sends files to a server, which publishes them.
+//! `sower publish`: sends files to a server, which publishes them, or publishes them straight into the data directory.
 //!
 //! An upload that was interrupted is gone on with by the same command. What was begun is written down for that, one small file for each unfinished
 //! upload, in the folder that the system has for such things.
+
+mod local;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,24 +18,31 @@ use futures_util::{TryStreamExt, stream};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use self::local::Local;
 use super::progress::bar_of_bytes;
 use super::{say, tell};
 use crate::client::{Client, ClientError, Manifest, ManifestFile, Options, Standing, StandingFile};
+use crate::config::Config;
 use crate::offline::choices::Choices;
 use crate::offline::limits::TorrentOptions;
 use crate::offline::selection::Selection;
 use crate::proto::metainfo::info::{Format, Layout};
 
+const PUBLISHED_ALREADY: &str = "the same files are published already";
+
 /// Files that are sent at the same time.
 const FILES_AT_ONCE: usize = 4;
 
 const EXAMPLES: &str = "Examples:
+  sower publish film.mkv --title 'A film'
   sower publish film.mkv --to https://files.example.org --token sower_4k2j…
   SOWER_TO=https://files.example.org SOWER_TOKEN=… sower publish album --title 'An album'
   sower publish notes.pdf data --json | jq -r .page_url
 
-The token is made on the server, by `sower token create`. An upload that was interrupted
-goes on where it was when the same command is given again.";
+Without --to, it is published straight into the data directory of the configuration; a server
+that runs on it serves it within a second. The token is made on the server, by `sower token
+create`. An upload to a server that was interrupted goes on where it was when the same command
+is given again.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -41,7 +50,7 @@ pub(super) struct PublishArgs {
     /// Files and folders; all together become one publication
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// The server's address
+    /// The server's address [default: none, into the data directory]
     #[arg(long, value_name = "URL", env = "SOWER_TO")]
     to: Option<String>,
     /// An API token of the server
@@ -92,14 +101,16 @@ struct Sent {
 }
 
 impl PublishArgs {
-    pub(super) async fn run(self, bounds: &TorrentOptions) -> anyhow::Result<()> {
-        let Some(server) = &self.to else {
-            bail!(
-                "publishing without a server is not built yet; name one with --to https://… or SOWER_TO"
-            );
-        };
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        let files = self.select(&config.torrent)?;
+        match &self.to {
+            Some(server) => self.send(server, &files).await,
+            None => Local::new(&self, &files).publish(config).await,
+        }
+    }
+
+    async fn send(&self, server: &str, files: &[Sent]) -> anyhow::Result<()> {
         let client = Client::new(server, &self.token, Options::default())?;
-        let files = self.select(bounds)?;
         let manifest = Manifest {
             title: self.title.clone(),
             description: self.description.clone(),
@@ -110,13 +121,13 @@ impl PublishArgs {
             private: self.private,
             files: files.iter().map(|sent| sent.file.clone()).collect(),
         };
-        let note = Note::of(server, &manifest, &files)?;
+        let note = Note::of(server, &manifest, files)?;
         let draft = match resumed(&client, note.as_ref()).await? {
             Some(draft) => draft,
             None => begin(&client, &manifest, note.as_ref()).await?,
         };
         if draft.state == "draft" {
-            send(&client, &draft, &files).await?;
+            send(&client, &draft, files).await?;
         }
         let ended = client.ended(&draft.id).await?;
         if let Some(note) = &note {
@@ -159,21 +170,22 @@ impl PublishArgs {
             bail!("the server does not know of this upload any more; give the same command again");
         };
         if let Some(twin) = ended.same_as {
-            tell("the same files are published already");
-            return self.say(&twin.id, &twin.page_url, true);
+            tell(PUBLISHED_ALREADY);
+            return self.say(&twin.id, Some(&twin.page_url), true);
         }
         match (ended.page_url, ended.failure) {
-            (Some(page), _) => self.say(&ended.id, &page, false),
+            (Some(page), _) => self.say(&ended.id, Some(&page), false),
             (None, Some(failure)) => bail!("{failure}"),
             (None, None) => Err(ClientError::NotUnderstood.into()),
         }
     }
 
-    fn say(&self, id: &str, page: &str, was_there: bool) -> anyhow::Result<()> {
+    /// Prints the address of the publication's page, or where nobody knows it the publication's id.
+    fn say(&self, id: &str, page: Option<&str>, was_there: bool) -> anyhow::Result<()> {
         if self.json {
             say(json!({ "id": id, "page_url": page, "was_published_already": was_there }))?;
         } else {
-            say(page)?;
+            say(page.unwrap_or(id))?;
         }
         Ok(())
     }

@@ -56,6 +56,8 @@ pub struct Expected {
     pub total_length: Option<u64>,
     /// The format that is probably wanted.
     pub format: Format,
+    /// How long the pieces will be, where all lengths are known; `None` for what suits the total.
+    pub piece_length: Option<PieceLength>,
 }
 
 /// What is said of a publication besides its files.
@@ -209,7 +211,9 @@ impl Ingest {
         }
         let plan = expected.total_length.map(|total_length| Plan {
             format: expected.format,
-            piece_length: PieceLength::for_total(total_length),
+            piece_length: expected
+                .piece_length
+                .unwrap_or_else(|| PieceLength::for_total(total_length)),
         });
         let id = PublicationId::generate(&mut ambient::rng());
         let (parts, incoming) = mpsc::channel(WAITING_PARTS);
@@ -448,6 +452,7 @@ mod tests {
             let expected = Expected {
                 total_length: Some(total_length),
                 format: details.format,
+                piece_length: None,
             };
             let mut upload = self.ingest.begin(expected, 1)?;
             for (name, bytes) in files {
@@ -468,7 +473,7 @@ mod tests {
             self.ingest.finished().await;
             let staged = std::fs::read_dir(self.folder.path().join("staging")).unwrap();
             let sealed = self.content.sealed().await.unwrap();
-            let kept = self.catalog.store().index().await.unwrap();
+            let (kept, _) = self.catalog.store().index(0).await.unwrap();
             staged.count() == 0 && sealed.is_empty() && kept.is_empty()
         }
     }
@@ -558,6 +563,7 @@ mod tests {
             let expectation = Expected {
                 total_length,
                 format,
+                piece_length: None,
             };
             let mut upload = bench.ingest.begin(expectation, 1).unwrap();
             upload.begin_file("x").await.unwrap();
@@ -687,7 +693,7 @@ mod tests {
             });
             let expected = Expected {
                 total_length: Some(total_length),
-                format: Format::V1,
+                ..Expected::default()
             };
             bench.await.ingest.begin(expected, 1).map(drop)
         };
@@ -782,8 +788,8 @@ mod tests {
             self.0.page(query).await
         }
 
-        async fn index(&self) -> Result<Vec<IndexEntry>, StoreError> {
-            self.0.index().await
+        async fn index(&self, after: i64) -> Result<(Vec<IndexEntry>, i64), StoreError> {
+            self.0.index(after).await
         }
 
         async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {

@@ -61,10 +61,13 @@ impl Press {
             .await
             .map_err(|_| IngestError::Interrupted)??;
         if let Err(error) = self.catalog.publish(&publication, &metainfo).await {
-            return match (error, self.published_as(&publication.info_hashes)) {
-                (StoreError::Conflict(_), Some(twin)) => Err(IngestError::AlreadyPublished(twin)),
-                (error, _) => Err(error.into()),
-            };
+            if !matches!(error, StoreError::Conflict(_)) {
+                return Err(error.into());
+            }
+            // Another program may have been faster.
+            self.catalog.follow().await?;
+            let twin = self.published_as(&publication.info_hashes);
+            return Err(twin.map_or_else(|| error.into(), IngestError::AlreadyPublished));
         }
         if let Err(error) = self.content.claim(id).await {
             tracing::warn!(publication = %id, %error, "published content could not be claimed; the next start does it");

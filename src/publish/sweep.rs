@@ -30,7 +30,8 @@ pub async fn sweep(
 ) -> Result<Swept, StoreError> {
     content.discard_stagings(drafts.to_vec()).await?;
     let mut without_content: HashSet<PublicationId> = HashSet::new();
-    without_content.extend(catalog.store().index().await?.iter().map(|entry| entry.id));
+    let (index, _) = catalog.store().index(0).await?;
+    without_content.extend(index.iter().map(|entry| entry.id));
     let is_empty = without_content.is_empty();
 
     let mut swept = Swept::default();

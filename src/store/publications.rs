@@ -174,8 +174,9 @@ pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
         limit: u32,
     ) -> Result<Vec<(PublicationId, i64)>, StoreError>;
 
-    /// Every publication's id and info-hashes: what the resident index is made of at start.
-    async fn index(&self) -> Result<Vec<IndexEntry>, StoreError>;
+    /// What the resident index is made of: every publication that came out after the one of number `after`, whoever published it, and the
+    /// number of the last one. Numbers grow and begin above 0.
+    async fn index(&self, after: i64) -> Result<(Vec<IndexEntry>, i64), StoreError>;
 
     /// The totals of every publication that has any.
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError>;

@@ -195,6 +195,7 @@ async fn receive_fields(
                 let expected = Expected {
                     total_length,
                     format: form.format.unwrap_or_default(),
+                    ..Expected::default()
                 };
                 none.insert(ingest.begin(expected, ambient::unix_now())?)
             }

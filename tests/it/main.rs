@@ -27,6 +27,7 @@ mod encryption;
 mod feed;
 mod filters;
 mod limits;
+mod local_publish;
 mod magnet_command;
 mod peer;
 mod peer_exchange;

@@ -188,9 +188,6 @@ fn what_is_wrong_is_said_and_what_to_do() {
     assert!(refused(&server.url, &token, "nothing").contains("nothing cannot be read"));
     assert!(refused("files.example.org", &token, "note").contains("https://files.example.org"));
     assert!(refused("http://127.0.0.1:1", &token, "note").contains("cannot be reached"));
-    let mut without = command(server.folder(), "", &token);
-    without.env_remove("SOWER_TO").arg("note");
-    assert!(stderr(&without.output().unwrap()).contains("--to"));
     assert_eq!(server.publication_count(), 0);
     assert_eq!(notes_count(&server), 0);
 }

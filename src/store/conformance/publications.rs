@@ -83,7 +83,10 @@ async fn gives_back_what_was_inserted(store: &dyn PublicationStore) {
         info_hashes: publication.info_hashes,
         total_length: publication.total_length,
     };
-    assert_eq!(store.index().await.unwrap(), [entry]);
+    let (entries, last) = store.index(0).await.unwrap();
+    assert_eq!(entries, [entry]);
+    assert_eq!(store.index(last).await.unwrap(), (vec![], last));
+    assert_eq!(store.index(last - 1).await.unwrap(), (vec![entry], last));
 }
 
 async fn gives_back_every_format(store: &dyn PublicationStore) {
@@ -110,7 +113,7 @@ async fn gives_back_every_format(store: &dyn PublicationStore) {
 }
 
 async fn refuses_a_second_of_the_same_id_or_info_hash(store: &dyn PublicationStore) {
-    let before = store.index().await.unwrap().len();
+    let before = store.index(0).await.unwrap().0.len();
     let (taken, _) = example("aaaaaaaaaa", 1_000);
     let (other, metainfo) = example("bbbbbbbbbb", 1_000);
     let same_id = Publication {
@@ -127,7 +130,7 @@ async fn refuses_a_second_of_the_same_id_or_info_hash(store: &dyn PublicationSto
     }
     assert_eq!(store.publication(other.id).await.unwrap(), None);
     assert_eq!(store.metainfo(other.id).await.unwrap(), None);
-    assert_eq!(store.index().await.unwrap().len(), before);
+    assert_eq!(store.index(0).await.unwrap().0.len(), before);
 }
 
 async fn gives_other_words_to_who_has_seen_the_last(store: &dyn PublicationStore) {
@@ -286,7 +289,7 @@ async fn forgets_what_is_withdrawn_but_that_it_was(store: &dyn PublicationStore)
     let (publication, metainfo) = example("aaaaaaaaaa", 1_000);
     let id = publication.id;
     let nobody = "zzzzzzzzzz".parse().unwrap();
-    let before = store.index().await.unwrap().len();
+    let before = store.index(0).await.unwrap().0.len();
     assert!(!store.withdraw(nobody, 5_000).await.unwrap());
     assert_eq!(store.withdrawn(nobody).await.unwrap(), None);
     assert_eq!(store.withdrawn(id).await.unwrap(), None);
@@ -302,7 +305,7 @@ async fn forgets_what_is_withdrawn_but_that_it_was(store: &dyn PublicationStore)
     assert_eq!(store.verified(id).await.unwrap(), None);
     assert_eq!(store.counts().await.unwrap(), []);
     assert_eq!(store.history(id).await.unwrap(), History::default());
-    assert_eq!(store.index().await.unwrap().len(), before - 1);
+    assert_eq!(store.index(0).await.unwrap().0.len(), before - 1);
     assert!(!store.withdraw(id, 6_000).await.unwrap());
     assert_eq!(store.withdrawn(id).await.unwrap(), Some(5_000));
 

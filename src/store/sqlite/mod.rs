@@ -432,7 +432,7 @@ mod tests {
         let (publication, metainfo) = conformance::example("abcdefghij", 1);
         let refusal = ours.insert(&publication, &metainfo).await.unwrap_err();
         assert!(matches!(refusal, StoreError::Busy(_)), "{refusal:?}");
-        assert_eq!(ours.index().await.unwrap(), []);
+        assert_eq!(ours.index(0).await.unwrap(), (vec![], 0));
 
         lock.rollback().await.unwrap();
         ours.insert(&publication, &metainfo).await.unwrap();
@@ -453,6 +453,6 @@ mod tests {
         metainfo.info = vec![0; 1 << 20].into();
         let refusal = store.insert(&publication, &metainfo).await.unwrap_err();
         assert!(matches!(refusal, StoreError::Full(_)), "{refusal:?}");
-        assert_eq!(store.index().await.unwrap(), []);
+        assert_eq!(store.index(0).await.unwrap(), (vec![], 0));
     }
 }

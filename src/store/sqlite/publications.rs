@@ -22,6 +22,9 @@ use crate::store::publications::{
     StoredMetainfo,
 };
 
+/// Number, id, info-hashes and bytes of a publication.
+type IndexRow = (i64, String, Option<Vec<u8>>, Option<Vec<u8>>, i64);
+
 #[async_trait]
 impl PublicationStore for SqliteStore {
     async fn insert(
@@ -178,21 +181,25 @@ impl PublicationStore for SqliteStore {
             .collect()
     }
 
-    async fn index(&self) -> Result<Vec<IndexEntry>, StoreError> {
-        let rows: Vec<(String, Option<Vec<u8>>, Option<Vec<u8>>, i64)> =
-            sqlx::query_as("SELECT id, info_hash_v1, info_hash_v2, total_length FROM publication")
-                .fetch_all(&self.readers)
-                .await?;
-        rows.into_iter()
-            .map(|(id, v1, v2, total_length)| {
-                let id = to_id(&id)?;
-                Ok(IndexEntry {
-                    id,
-                    info_hashes: to_info_hashes(id, v1.as_deref(), v2.as_deref())?,
-                    total_length: from_integer(total_length),
-                })
+    async fn index(&self, after: i64) -> Result<(Vec<IndexEntry>, i64), StoreError> {
+        let rows: Vec<IndexRow> = sqlx::query_as(
+            "SELECT number, id, info_hash_v1, info_hash_v2, total_length
+             FROM listing JOIN publication ON publication.id = listing.publication
+             WHERE number > $1 ORDER BY number",
+        )
+        .bind(after)
+        .fetch_all(&self.readers)
+        .await?;
+        let last = rows.last().map_or(after, |row| row.0);
+        let entries = rows.into_iter().map(|(_, id, v1, v2, total_length)| {
+            let id = to_id(&id)?;
+            Ok(IndexEntry {
+                id,
+                info_hashes: to_info_hashes(id, v1.as_deref(), v2.as_deref())?,
+                total_length: from_integer(total_length),
             })
-            .collect()
+        });
+        Ok((entries.collect::<Result<_, StoreError>>()?, last))
     }
 
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {

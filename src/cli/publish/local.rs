@@ -1,0 +1,142 @@
+//! Publishing straight into the data directory, whether a server runs on it or not.
+
+use std::io;
+use std::time::SystemTime;
+
+use anyhow::{Context, anyhow, bail};
+use bytes::BytesMut;
+use indicatif::ProgressBar;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{PUBLISHED_ALREADY, PublishArgs, Sent};
+use crate::ambient;
+use crate::app::Workbench;
+use crate::cli::progress::bar_of_bytes;
+use crate::cli::signals::stop_on_signal;
+use crate::cli::tell;
+use crate::config::Config;
+use crate::domain::publication::{Publication, PublicationId, Words};
+use crate::proto::metainfo::piece_length::PieceLength;
+use crate::publish::{Details, Expected, Ingest, IngestError, Upload};
+
+/// Bytes that are read in one go.
+const READ_BYTES: usize = 256 * 1024;
+
+/// What is published, and how.
+pub(super) struct Local<'a> {
+    args: &'a PublishArgs,
+    /// In the order of their paths, so that the same files are the same torrent however they were named.
+    files: Vec<&'a Sent>,
+}
+
+impl<'a> Local<'a> {
+    pub(super) fn new(args: &'a PublishArgs, files: &'a [Sent]) -> Self {
+        let mut files: Vec<&Sent> = files.iter().collect();
+        files.sort_by_cached_key(|sent| {
+            let components = sent.file.path.split('/').map(str::to_owned);
+            components.collect::<Vec<_>>()
+        });
+        Self { args, files }
+    }
+
+    pub(super) async fn publish(&self, config: &Config) -> anyhow::Result<()> {
+        let mut config = config.clone();
+        // The bound on forms is for browsers, which send them in one go.
+        config.publish.max_form_files = config.publish.max_files;
+        let shutdown = CancellationToken::new();
+        stop_on_signal(&shutdown)?;
+        let bench = Workbench::open(&config).await?;
+        let published = tokio::select! {
+            published = self.publish_at(bench.ingest()) => published,
+            () = shutdown.cancelled() => Err(anyhow!("stopped; nothing was published")),
+        };
+        let told = match published {
+            Ok(publication) => self.tell_end(&bench, publication.id, false),
+            Err(error) => match error.downcast_ref() {
+                Some(IngestError::AlreadyPublished(twin)) => {
+                    tell(PUBLISHED_ALREADY);
+                    self.tell_end(&bench, *twin, true)
+                }
+                _ => Err(error),
+            },
+        };
+        bench.close().await;
+        told
+    }
+
+    fn tell_end(
+        &self,
+        bench: &Workbench,
+        id: PublicationId,
+        was_there: bool,
+    ) -> anyhow::Result<()> {
+        let page = bench.page(id);
+        self.args.say(id.as_str(), page.as_deref(), was_there)
+    }
+
+    /// Copies the files into the data directory, and hashes them on the way.
+    async fn publish_at(&self, ingest: &Ingest) -> anyhow::Result<Publication> {
+        let format = self.args.format;
+        let lengths: Vec<u64> = self.files.iter().map(|sent| sent.file.length).collect();
+        let total_length = lengths.iter().copied().fold(0, u64::saturating_add);
+        let expected = Expected {
+            total_length: Some(total_length),
+            format,
+            piece_length: Some(PieceLength::for_files(format, &lengths)),
+        };
+        let mut upload = ingest.begin(expected, ambient::unix_now())?;
+        let bar = bar_of_bytes(total_length, "publishing".to_owned());
+        for sent in &self.files {
+            upload.begin_file(&sent.file.path).await?;
+            copy(sent, &mut upload, &bar).await?;
+        }
+        let published = upload.finish(self.details(), ambient::unix_now()).await;
+        bar.finish_and_clear();
+        Ok(published?)
+    }
+
+    fn details(&self) -> Details {
+        let args = self.args;
+        Details {
+            words: Words {
+                title: args.title.clone(),
+                description: args.description.clone(),
+                creator: args.creator.clone(),
+                licence: args.licence.clone(),
+                tags: args.tags.clone(),
+            },
+            format: args.format,
+            private: args.private,
+            publisher: String::new(),
+        }
+    }
+}
+
+async fn copy(sent: &Sent, upload: &mut Upload, bar: &ProgressBar) -> anyhow::Result<()> {
+    let path = sent.disk.display();
+    let unreadable = || format!("{path} cannot be read");
+    let mut file = File::open(&sent.disk).await.with_context(unreadable)?;
+    let before = modified(&file).await.with_context(unreadable)?;
+    let mut length = 0_u64;
+    loop {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        if file.read_buf(&mut buffer).await.with_context(unreadable)? == 0 {
+            break;
+        }
+        let read = buffer.len() as u64;
+        length = length.saturating_add(read);
+        bar.inc(read);
+        upload.write(buffer.freeze()).await?;
+    }
+    let after = modified(&file).await.with_context(unreadable)?;
+    if length != sent.file.length || after != before {
+        bail!("{path} changed while it was read; publish it again when nothing writes to it");
+    }
+    Ok(())
+}
+
+async fn modified(file: &File) -> io::Result<SystemTime> {
+    file.metadata().await?.modified()
+}

@@ -1,0 +1,207 @@
+//! `sower publish` without a server's address: straight into the data directory, whether a server runs on it or not.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use serde_json::Value;
+use sower::proto::id::InfoHash;
+
+use crate::support::{Server, get, wait_for};
+
+fn bytes(length: u32) -> Vec<u8> {
+    (0..length).map(|i| (i / 7 % 251) as u8).collect()
+}
+
+/// A folder with an empty file, small ones, and one of several pieces.
+fn album(around: &Path) {
+    let notes = around.join("album/notes");
+    fs::create_dir_all(&notes).unwrap();
+    fs::write(notes.join("empty"), "").unwrap();
+    fs::write(notes.join("read me.txt"), "hello").unwrap();
+    fs::write(notes.join("../a.bin"), bytes(700_000)).unwrap();
+    fs::write(notes.join("../.hidden"), "not this").unwrap();
+}
+
+/// Publishes on the command line, which says what it has done as JSON.
+fn publish(server: &Server, arguments: &[&str]) -> Value {
+    let done = server.sower(&[&["publish", "--json"], arguments].concat(), "");
+    assert!(done.status.success(), "{done:?}");
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+fn refusal(server: &Server, arguments: &[&str]) -> String {
+    let done = server.sower(&[&["publish"], arguments].concat(), "");
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(done.stdout.is_empty(), "{done:?}");
+    String::from_utf8(done.stderr).unwrap()
+}
+
+fn describe(server: &Server, id: &Value) -> Value {
+    let id = id.as_str().unwrap();
+    let url = format!("{}/api/v1/publications/{id}", server.url);
+    serde_json::from_slice(&get(&url)).unwrap()
+}
+
+/// Waits until the server's tracker knows the torrent.
+fn wait_until_tracked(server: &Server, publication: &Value) {
+    let hash = InfoHash::from_hex(publication["info_hash_v1"].as_str().unwrap()).unwrap();
+    let hash = percent_encode(hash.as_bytes(), NON_ALPHANUMERIC);
+    let url = format!(
+        "{}/announce?info_hash={hash}&peer_id=-XX0000-000000000000&port=1&left=0&event=stopped",
+        server.url
+    );
+    wait_for("the tracker to know the torrent", || {
+        (!get(&url).windows(14).any(|part| part == b"failure reason")).then_some(())
+    });
+}
+
+fn download(server: &Server, publication: &Value, name: &str) {
+    let torrent = publication["torrent_url"].as_str().unwrap();
+    let done = server.sower(&["download", torrent, "-o", "down"], "");
+    assert!(done.status.success(), "{done:?}");
+    for file in publication["files"].as_array().unwrap() {
+        let path = format!("{name}/{}", file["path"].as_str().unwrap());
+        let [got, sent] = [
+            server.folder().join("down").join(&path),
+            server.folder().join(&path),
+        ]
+        .map(|path| fs::read(path).unwrap());
+        assert!(got == sent, "{path} differs");
+    }
+}
+
+#[test]
+fn a_running_server_serves_what_a_command_publishes_beside_it() {
+    let server = Server::start();
+    album(server.folder());
+    let arguments = ["album", "--title", "An album", "--licence", "CC0-1.0"];
+    let arguments = [&arguments[..], &["--tag", "music", "--format", "hybrid"]].concat();
+    let printed = publish(&server, &arguments);
+    assert_eq!(printed["was_published_already"], false);
+    let publication = describe(&server, &printed["id"]);
+    assert_eq!(publication["title"], "An album");
+    assert_eq!(publication["licence"], "CC0-1.0");
+    assert_eq!(publication["tags"], serde_json::json!(["music"]));
+    assert_eq!(publication["total_length"], 700_005);
+    wait_until_tracked(&server, &publication);
+    download(&server, &publication, "album");
+
+    let created = server.sower(&["create", "album", "--format", "hybrid", "-o", "-"], "");
+    fs::write(server.folder().join("created.torrent"), created.stdout).unwrap();
+    let shown = server.sower(&["show", "created.torrent", "--json"], "");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    for hash in ["info_hash_v1", "info_hash_v2"] {
+        assert!(shown[hash].is_string(), "{shown}");
+        assert_eq!(publication[hash], shown[hash]);
+    }
+
+    let again = publish(&server, &["album", "--format", "hybrid"]);
+    assert_eq!(again["was_published_already"], true);
+    assert_eq!(again["id"], printed["id"]);
+    assert_eq!(server.publication_count(), 1);
+}
+
+#[test]
+fn what_was_published_without_a_server_is_there_when_one_starts() {
+    let mut server = Server::start_with(&[("SOWER_PUBLIC_URL", "https://files.example.org")]);
+    server.stop();
+    album(server.folder());
+    let done = server.sower(&["publish", "album"], "");
+    assert!(done.status.success(), "{done:?}");
+    let page = String::from_utf8(done.stdout).unwrap();
+    let id = page.trim().strip_prefix("https://files.example.org/p/");
+    let server = server.start_again();
+    let publication = describe(&server, &Value::from(id.unwrap()));
+    assert_eq!(publication["title"], "album");
+    wait_until_tracked(&server, &publication);
+}
+
+#[test]
+fn a_server_and_a_command_publish_the_same_files_once() {
+    let server = Server::start();
+    let content = bytes(100_000);
+    fs::write(server.folder().join("a.bin"), &content).unwrap();
+    let printed = publish(&server, &["a.bin"]);
+    let (status, answer) = server.publish(&server.token(), &[], &[("a.bin", &content)]);
+    assert_eq!(status, 409, "{answer}");
+    assert!(answer.to_string().contains(printed["id"].as_str().unwrap()));
+    assert_eq!(server.publication_count(), 1);
+}
+
+#[test]
+fn a_server_that_starts_sweeps_nothing_away_while_a_command_publishes() {
+    let mut server = Server::start();
+    server.stop();
+    let staged = server.folder().join("data/content/staging/abcdefghij");
+    fs::create_dir(&staged).unwrap();
+    let mut at_work = Command::new("flock")
+        .args([
+            "--shared",
+            "data/publishing.lock",
+            "sh",
+            "-c",
+            "echo; exec cat",
+        ])
+        .current_dir(server.folder())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0];
+    std::io::Read::read_exact(at_work.stdout.as_mut().unwrap(), &mut line).unwrap();
+    let server = server.start_again();
+    assert!(staged.exists());
+    drop(at_work.stdin.take());
+    at_work.wait().unwrap();
+    let _server = server.restart();
+    assert!(!staged.exists());
+}
+
+#[test]
+fn a_command_that_is_stopped_leaves_nothing() {
+    let server = Server::start();
+    let film = fs::File::create(server.folder().join("film.mkv")).unwrap();
+    film.set_len(4_000_000_000).unwrap();
+    let running = Command::new(env!("CARGO_BIN_EXE_sower"))
+        .args(["publish", "film.mkv"])
+        .current_dir(server.folder())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("something to be staged", || {
+        let staged = fs::read_dir(server.folder().join("data/content/staging"));
+        staged.unwrap().next().is_some().then_some(())
+    });
+    let id = running.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = running.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("nothing was published"));
+    assert_eq!(server.stored(), 0);
+    assert_eq!(server.publication_count(), 0);
+}
+
+#[test]
+fn what_cannot_be_published_is_named_and_leaves_nothing() {
+    let server = Server::start();
+    let folder = server.folder();
+    fs::write(folder.join("empty"), "").unwrap();
+    fs::write(folder.join("note"), "hello").unwrap();
+    fs::create_dir(folder.join("nothing in it")).unwrap();
+    assert!(refusal(&server, &["nowhere"]).contains("nowhere cannot be read"));
+    assert!(refusal(&server, &["nothing in it"]).contains("no files"));
+    assert!(refusal(&server, &["empty"]).contains("every file is empty"));
+    assert!(refusal(&server, &["note", "--licence", "do what you want"]).contains("SPDX"));
+    let none = server.sower(&["publish"], "");
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
+    assert_eq!(server.publication_count(), 0);
+    assert_eq!(server.stored(), 0);
+}
