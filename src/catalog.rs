@@ -242,6 +242,21 @@ impl Catalog {
         reworded
     }
 
+    /// Notes the CRC-32 of a file that was published before that was taken down.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails.
+    pub async fn note_crc32(
+        &self,
+        id: PublicationId,
+        stored_as: u32,
+        crc32: u32,
+    ) -> Result<(), StoreError> {
+        let noted = self.store.note_crc32(id, stored_as, crc32).await;
+        self.count_edition(id);
+        noted
+    }
+
     /// Withdraws a publication at `now`, in seconds since 1970: it is forgotten, and from then on nobody answers for it. Says
     /// whether it was there. To be run to its end.
     ///

@@ -150,6 +150,8 @@ pub struct PublishedFile {
     pub length: u64,
     /// The SHA-256 of the whole file.
     pub sha256: [u8; 32],
+    /// Its CRC-32; `None` where it was published before that was taken down, and nobody has asked since.
+    pub crc32: Option<u32>,
     /// The number under which the content store keeps it.
     pub stored_as: u32,
 }

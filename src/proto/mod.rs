@@ -15,6 +15,7 @@
 //! | [`tracker`] | announces and scrapes | BEP 3, 7, 15, 21, 23, 31, 41, 48 |
 //! | `sha` | SHA-1 and SHA-256 of several messages at once | FIPS 180-4 |
 //! | [`range`] | the `Range` header of web seeds | RFC 9110 section 14 |
+//! | [`zip`] | archives of files as they are | APPNOTE 6.3.10 |
 //! | [`forwarded`], [`proxy`] | where a request or a connection behind a proxy came from | RFC 7239; the PROXY protocol |
 
 #![warn(clippy::indexing_slicing)]
@@ -33,3 +34,4 @@ pub mod range;
 pub(crate) mod sha;
 pub mod tracker;
 pub mod wire;
+pub mod zip;

@@ -780,6 +780,15 @@ mod tests {
             self.0.reword(id, from, to).await
         }
 
+        async fn note_crc32(
+            &self,
+            id: PublicationId,
+            stored_as: u32,
+            crc32: u32,
+        ) -> Result<(), StoreError> {
+            self.0.note_crc32(id, stored_as, crc32).await
+        }
+
         async fn facets(&self, kind: FacetKind, limit: u32) -> Result<Vec<Facet>, StoreError> {
             self.0.facets(kind, limit).await
         }

@@ -94,7 +94,13 @@ impl Manuscript {
         mut content: HashedContent,
     ) -> Result<(Publication, StoredMetainfo), BuildError> {
         content.rename(self.names.paths);
-        let sha256: Vec<_> = content.files().iter().map(|file| file.sha256).collect();
+        let files = content.files().iter().zip(self.stored_as);
+        let kept = files.map(|(file, stored_as)| Kept {
+            sha256: file.sha256,
+            crc32: file.crc32,
+            stored_as,
+        });
+        let kept: Vec<_> = kept.collect();
         let BuiltInfo {
             info,
             piece_layers,
@@ -105,7 +111,6 @@ impl Manuscript {
             private: self.details.private,
             source: None,
         })?;
-        let kept = sha256.into_iter().zip(self.stored_as).collect::<Vec<_>>();
         let files = published_files(&info, &order, &kept);
         let words = name_if_untitled(self.details.words, &info.name);
         let publication = Publication {
@@ -134,22 +139,26 @@ impl Manuscript {
     }
 }
 
-/// The files in the torrent's order, each with its SHA-256 and the number under which it is kept, which are in the order in which
+/// What was hashed of a file besides the torrent, and where it is.
+struct Kept {
+    sha256: Option<[u8; 32]>,
+    crc32: Option<u32>,
+    stored_as: u32,
+}
+
+/// The files in the torrent's order, each with its sums and the number under which it is kept, which are in the order in which
 /// they were hashed.
-fn published_files(
-    info: &Info,
-    order: &[usize],
-    kept: &[(Option<[u8; 32]>, u32)],
-) -> Vec<PublishedFile> {
+fn published_files(info: &Info, order: &[usize], kept: &[Kept]) -> Vec<PublishedFile> {
     let files = order.iter().zip(info.files.content());
     files
         .filter_map(|(hashed_as, (_, file))| {
-            let (sha256, stored_as) = *kept.get(*hashed_as)?;
+            let kept = kept.get(*hashed_as)?;
             Some(PublishedFile {
                 path: file.path.clone(),
                 length: file.length,
-                sha256: sha256?,
-                stored_as,
+                sha256: kept.sha256?,
+                crc32: kept.crc32,
+                stored_as: kept.stored_as,
             })
         })
         .collect()

@@ -161,6 +161,14 @@ pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
     async fn reword(&self, id: PublicationId, from: &Words, to: &Words)
     -> Result<bool, StoreError>;
 
+    /// Notes the CRC-32 of a file, by the number under which its content is kept. A file that is not there is passed over.
+    async fn note_crc32(
+        &self,
+        id: PublicationId,
+        stored_as: u32,
+        crc32: u32,
+    ) -> Result<(), StoreError>;
+
     /// A page of the catalogue.
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError>;
 

@@ -167,6 +167,27 @@ impl Stretch {
         Ok(Some(bytes.into()))
     }
 
+    /// Takes the next `length` bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) async fn take(&mut self, length: usize) -> Result<Bytes, ReadError> {
+        let bytes = match self.try_read(length)? {
+            Some(bytes) => bytes,
+            None => self.read(length).await?,
+        };
+        self.advance(bytes.len());
+        Ok(bytes)
+    }
+
+    /// The same, of which nothing is counted as sent.
+    pub(super) fn uncounted(self) -> Self {
+        Self {
+            tally: Arc::default(),
+            ..self
+        }
+    }
+
     /// Counts `length` bytes as sent.
     pub(super) fn advance(&mut self, length: usize) {
         let length = length as u64;

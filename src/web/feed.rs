@@ -16,7 +16,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::content::is_at_hand;
+use super::conditions::is_at_hand;
 use super::error::WebError;
 use super::markdown::beginning;
 use super::personal::Personal;

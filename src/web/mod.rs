@@ -13,6 +13,8 @@
 //! | `upload`, `incoming`, `patience` | multipart bodies on their way in |
 //! | `api::uploads` | resumable uploads, by tus |
 //! | `content`, `body` | published files on their way out |
+//! | `conditions`, `media` | what is asked of them, and what browsers may do with them |
+//! | `archive`, `checksums` | a publication as one archive, and the SHA-256 of its files |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `edits` | who may change a publication, and which version of it they saw |
 //! | `markdown` | descriptions as HTML that can do no harm |
@@ -23,11 +25,14 @@
 //! | `error` | what goes wrong, and which answer it becomes |
 
 mod api;
+mod archive;
 mod assets;
 mod auth;
 mod backoff;
 mod body;
 mod chart;
+mod checksums;
+mod conditions;
 mod content;
 mod crawlers;
 mod credentials;
@@ -41,6 +46,7 @@ mod health;
 mod incoming;
 mod links;
 mod markdown;
+mod media;
 mod metrics;
 mod pages;
 mod patience;

@@ -16,7 +16,7 @@ use super::error::WebError;
 use super::guard::{self, Names};
 use super::patience::{Limits, hold_to_pace};
 use super::state::WebState;
-use super::{api, assets, content, crawlers, edits, error, feed, health, metrics, pages};
+use super::{api, archive, assets, content, crawlers, edits, error, feed, health, metrics, pages};
 
 /// Bytes in a form without files, at most.
 const MAX_FORM: usize = 16 * 1024;
@@ -80,6 +80,7 @@ pub fn router(state: WebState) -> Router {
         )
         // A publication's page, `{id}.torrent` and `{id}.magnet`.
         .route("/p/{name}", get(pages::publication::page_or_torrent))
+        .route("/files/{name}", get(archive::archive))
         .route("/files/{id}/{*path}", get(content::file))
         .route("/feed.xml", get(feed::rss))
         .route("/feed.json", get(feed::json))

@@ -26,15 +26,8 @@ pub(super) struct Shelved {
 
 impl Shelved {
     pub(super) fn new(publication: Publication) -> Self {
-        let is_single = publication.is_single_file();
-        let places = publication.files.iter().enumerate().map(|(place, file)| {
-            let path = if is_single {
-                publication.name.clone()
-            } else {
-                format!("{}/{}", publication.name, file.path)
-            };
-            (path, place)
-        });
+        let files = publication.files.iter().enumerate();
+        let places = files.map(|(place, file)| (download_path(&publication, file), place));
         Self {
             places: places.collect(),
             publication,
@@ -47,12 +40,25 @@ impl Shelved {
         Some((place, self.publication.files.get(place)?))
     }
 
+    /// The path of a file as addresses have it, and as it lies with whoever downloads all.
+    pub(super) fn download_path(&self, file: &PublishedFile) -> String {
+        download_path(&self.publication, file)
+    }
+
     fn weight(&self) -> u32 {
         let files = self.publication.files.iter();
         let paths: usize = files
             .map(|file| FILE_OVERHEAD + 3 * file.path.to_string().len())
             .sum();
         u32::try_from(paths + self.publication.description.len() + 1024).unwrap_or(u32::MAX)
+    }
+}
+
+fn download_path(publication: &Publication, file: &PublishedFile) -> String {
+    if publication.is_single_file() {
+        publication.name.clone()
+    } else {
+        format!("{}/{}", publication.name, file.path)
     }
 }
 

@@ -23,6 +23,7 @@ fn publication(name: &str, files: &[(&str, u64)]) -> Publication {
             path: FilePath::parse(path).unwrap(),
             length: *length,
             sha256: [7; 32],
+            crc32: Some(7),
             stored_as,
         });
     let files: Vec<_> = files.collect();

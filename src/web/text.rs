@@ -7,6 +7,8 @@ use humansize::{DECIMAL, FormatSizeOptions, format_size};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::proto::zip::DosTime;
+
 /// A size as people say it: `8.1 GB`. Decimal, as disks and providers count.
 pub(super) fn size(bytes: u64) -> String {
     let options = FormatSizeOptions::from(DECIMAL).decimal_places(1);
@@ -50,6 +52,13 @@ pub(super) fn machine_time(unix: i64) -> String {
 pub(super) fn http_time(unix: i64) -> String {
     let since_1970 = Duration::from_secs(unix.try_into().unwrap_or(0));
     httpdate::fmt_http_date(UNIX_EPOCH + since_1970)
+}
+
+/// A time as archives have it, UTC.
+pub(super) fn dos_time(unix: i64) -> DosTime {
+    let time = at(unix);
+    let date = (time.year(), time.month().into(), time.day());
+    DosTime::new(date, (time.hour(), time.minute(), time.second()))
 }
 
 /// The first line of a text, cut at a word where it has more characters than `most`.

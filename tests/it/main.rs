@@ -12,6 +12,7 @@
 
 mod admission;
 mod architecture;
+mod archives;
 mod ask_commands;
 mod changed_files;
 mod command_line;

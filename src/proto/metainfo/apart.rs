@@ -61,7 +61,7 @@ impl Spread {
     /// What hashes the file at `place`, from its first byte on. A place past the last file is that of an empty one.
     pub fn hasher(&self, place: usize, path: FilePath) -> FileHasher {
         FileHasher {
-            file: OpenFile::new(path, self.format, self.piece_length).with_sum(),
+            file: OpenFile::new(path, self.format, self.piece_length).with_sums(),
             inside: (self.format == Format::V1).then(|| Inside {
                 span: self.inside(place),
                 pieces: Pieces::new(self.piece_length),

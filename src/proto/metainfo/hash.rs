@@ -1,7 +1,7 @@
 //! Content hashed while its bytes pass: each byte is seen once (BEP 3, 47, 52).
 //!
 //! A format with v1 gets the SHA-1 of its pieces, one with v2 the merkle tree of each file.
-//! Who asks for it gets the SHA-256 of each file besides. Memory is one hash a piece, and for v2 one a block of the current piece.
+//! Who asks for it gets the SHA-256 and the CRC-32 of each file besides. Memory is one hash a piece, and for v2 one a block of the current piece.
 //!
 //! In a hybrid every file begins on a piece, so pieces belong to files and the order of files may be settled later. The
 //! zeros behind a file come from one constant buffer.
@@ -67,6 +67,8 @@ pub struct HashedFile {
     pub length: u64,
     /// The SHA-256 of the whole file, as `sha256sum` prints it, if it was [asked for](TorrentHasher::with_sums).
     pub sha256: Option<[u8; 32]>,
+    /// Its CRC-32, as archives tell it, if it was asked for likewise.
+    pub crc32: Option<u32>,
     /// In a hybrid: the file's own pieces, with the last one filled up with zeros and as it is.
     pub(super) pieces: Option<AlignedPieces>,
     /// In v2 and hybrid, unless the file is empty: its tree.
@@ -143,7 +145,7 @@ impl TorrentHasher {
         }
     }
 
-    /// The same, with the SHA-256 of each whole file besides. No torrent needs it, and it costs as much as all of v2.
+    /// The same, with the SHA-256 and the CRC-32 of each whole file besides. No torrent needs it, and it costs as much as all of v2.
     #[must_use]
     pub fn with_sums(mut self) -> Self {
         self.has_sums = true;
@@ -154,7 +156,11 @@ impl TorrentHasher {
     pub fn begin_file(&mut self, path: FilePath) {
         self.end_file();
         let file = OpenFile::new(path, self.format, self.piece_length);
-        self.current = Some(if self.has_sums { file.with_sum() } else { file });
+        self.current = Some(if self.has_sums {
+            file.with_sums()
+        } else {
+            file
+        });
     }
 
     /// Takes the next bytes of the current file, however they are cut. Before the first file there is nothing to take.
@@ -264,6 +270,7 @@ impl HashedPieces {
                 path,
                 length,
                 sha256: None,
+                crc32: None,
                 pieces: (format == Format::Hybrid).then(|| AlignedPieces {
                     padded: within(&self.sha1, first, past).as_flattened().to_vec(),
                     bare_end: past
@@ -306,12 +313,19 @@ pub(super) fn in_cache(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.chunks(ZEROS.len())
 }
 
+/// What is summed over a whole file.
+#[derive(Clone, Debug)]
+struct Sums {
+    sha256: Sha256,
+    crc32: crc32fast::Hasher,
+}
+
 /// The file whose bytes are passing.
 #[derive(Clone, Debug)]
 pub(super) struct OpenFile {
     path: FilePath,
     pub(super) length: u64,
-    sha256: Option<Sha256>,
+    sums: Option<Sums>,
     pieces: Option<Pieces>,
     tree: Option<TreeHasher>,
 }
@@ -321,16 +335,19 @@ impl OpenFile {
         Self {
             path,
             length: 0,
-            sha256: None,
+            sums: None,
             pieces: (format == Format::Hybrid).then(|| Pieces::new(piece_length)),
             tree: format.has_v2().then(|| TreeHasher::new(piece_length)),
         }
     }
 
-    /// The same, with the SHA-256 of the whole file besides.
-    pub(super) fn with_sum(self) -> Self {
+    /// The same, with the SHA-256 and the CRC-32 of the whole file besides.
+    pub(super) fn with_sums(self) -> Self {
         Self {
-            sha256: Some(Sha256::new()),
+            sums: Some(Sums {
+                sha256: Sha256::new(),
+                crc32: crc32fast::Hasher::new(),
+            }),
             ..self
         }
     }
@@ -339,8 +356,9 @@ impl OpenFile {
         // usize is at most 64 bits wide on every platform that Rust knows.
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.length = self.length.saturating_add(length);
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(bytes);
+        if let Some(sums) = &mut self.sums {
+            sums.sha256.update(bytes);
+            sums.crc32.update(bytes);
         }
         if let Some(pieces) = &mut self.pieces {
             pieces.update(bytes);
@@ -351,10 +369,14 @@ impl OpenFile {
     }
 
     pub(super) fn finish(self) -> HashedFile {
+        let sums = self.sums;
+        let sums = sums.map(|sums| (sums.sha256.finalize().into(), sums.crc32.finalize()));
+        let (sha256, crc32) = sums.unzip();
         HashedFile {
             path: self.path,
             length: self.length,
-            sha256: self.sha256.map(|sha256| sha256.finalize().into()),
+            sha256,
+            crc32,
             pieces: self.pieces.map(Pieces::finish_aligned),
             tree: self.tree.and_then(TreeHasher::finish),
         }
@@ -543,6 +565,8 @@ mod tests {
                 .iter()
                 .map(|file| (file.length, HEXLOWER.encode(&file.sha256.unwrap())))
                 .collect();
+            let crc32s = content.files().iter().map(|file| file.crc32);
+            assert_eq!(crc32s.collect::<Vec<_>>(), [Some(0x0d4a_1185), Some(0)]);
             assert_eq!(
                 sums,
                 [

@@ -33,12 +33,14 @@ pub(crate) fn example(id: &str, published_at: i64) -> (Publication, StoredMetain
                 path: FilePath::parse("sub/日本語 1.bin").unwrap(),
                 length: 5_000_000_000,
                 sha256: [1; 32],
+                crc32: Some(u32::MAX),
                 stored_as: 1,
             },
             PublishedFile {
                 path: FilePath::parse("a \"quoted\" name").unwrap(),
                 length: 1,
                 sha256: [0xfe; 32],
+                crc32: None,
                 stored_as: 0,
             },
         ],
@@ -110,6 +112,11 @@ async fn gives_back_every_format(store: &dyn PublicationStore) {
         let kept = store.publication(publication.id).await.unwrap();
         assert_eq!(kept, Some(publication));
     }
+    let id = "vvvvvvvvvv".parse().unwrap();
+    store.note_crc32(id, 0, 7).await.unwrap();
+    let noted = store.publication(id).await.unwrap().unwrap();
+    let crc32s = noted.files.iter().map(|file| file.crc32);
+    assert_eq!(crc32s.collect::<Vec<_>>(), [Some(u32::MAX), Some(7)]);
 }
 
 async fn refuses_a_second_of_the_same_id_or_info_hash(store: &dyn PublicationStore) {

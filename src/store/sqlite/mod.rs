@@ -28,7 +28,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (
         1,
         "publications and accounts",
@@ -73,6 +73,11 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
         9,
         "filters",
         include_str!("../../../migrations/sqlite/0009_filters.sql"),
+    ),
+    (
+        12,
+        "archives",
+        include_str!("../../../migrations/sqlite/0012_archives.sql"),
     ),
 ];
 

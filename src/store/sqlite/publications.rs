@@ -67,8 +67,8 @@ impl PublicationStore for SqliteStore {
             .await?;
         // One statement for all files: a hundred thousand round trips to the writer would hold the lock for seconds.
         sqlx::query(
-            "INSERT INTO published_file (publication, ordinal, path, length, sha256, stored_as)
-             SELECT $1, key, value ->> 'path', value ->> 'length', unhex(value ->> 'sha256'), value ->> 'stored_as'
+            "INSERT INTO published_file (publication, ordinal, path, length, sha256, crc32, stored_as)
+             SELECT $1, key, value ->> 'path', value ->> 'length', unhex(value ->> 'sha256'), value ->> 'crc32', value ->> 'stored_as'
              FROM json_each($2)",
         )
         .bind(publication.id.as_str())
@@ -98,7 +98,7 @@ impl PublicationStore for SqliteStore {
             return Ok(None);
         };
         let files: Vec<FileRow> = sqlx::query_as(
-            "SELECT path, length, sha256, stored_as FROM published_file WHERE publication = $1 ORDER BY ordinal",
+            "SELECT path, length, sha256, crc32, stored_as FROM published_file WHERE publication = $1 ORDER BY ordinal",
         )
         .bind(id.as_str())
         .fetch_all(&self.readers)
@@ -154,6 +154,25 @@ impl PublicationStore for SqliteStore {
         }
         transaction.commit().await?;
         Ok(was_seen)
+    }
+
+    async fn note_crc32(
+        &self,
+        id: PublicationId,
+        stored_as: u32,
+        crc32: u32,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        sqlx::query(
+            "UPDATE published_file SET crc32 = $3 WHERE publication = $1 AND stored_as = $2",
+        )
+        .bind(id.as_str())
+        .bind(stored_as)
+        .bind(crc32)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     async fn page(&self, query: &PageQuery) -> Result<Page, StoreError> {
@@ -321,6 +340,7 @@ struct FileToInsert {
     path: String,
     length: i64,
     sha256: String,
+    crc32: Option<u32>,
     stored_as: u32,
 }
 
@@ -330,6 +350,7 @@ impl From<&PublishedFile> for FileToInsert {
             path: file.path.to_string(),
             length: to_integer(file.length),
             sha256: HEXLOWER.encode(&file.sha256),
+            crc32: file.crc32,
             stored_as: file.stored_as,
         }
     }
@@ -339,6 +360,7 @@ struct FileRow {
     path: String,
     length: i64,
     sha256: Vec<u8>,
+    crc32: Option<u32>,
     stored_as: u32,
 }
 
@@ -348,6 +370,7 @@ impl FromRow<'_, SqliteRow> for FileRow {
             path: row.try_get("path")?,
             length: row.try_get("length")?,
             sha256: row.try_get("sha256")?,
+            crc32: row.try_get("crc32")?,
             stored_as: row.try_get("stored_as")?,
         })
     }
@@ -365,6 +388,7 @@ impl FileRow {
             path: FilePath::parse(&self.path).map_err(|_| damaged())?,
             length: from_integer(self.length),
             sha256: self.sha256.as_slice().try_into().map_err(|_| damaged())?,
+            crc32: self.crc32,
             stored_as: self.stored_as,
         })
     }

@@ -14,7 +14,7 @@ use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
 use crate::publish::Editor;
 use crate::web::auth::Caller;
-use crate::web::content::matches;
+use crate::web::conditions::matches;
 use crate::web::edits::{check_permission, entity_tag};
 use crate::web::error::WebError;
 use crate::web::state::WebState;

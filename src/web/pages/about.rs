@@ -6,10 +6,10 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use crate::domain::publication::Publication;
-use crate::web::content::media_type;
 use crate::web::error::WebError;
 use crate::web::links::Links;
 use crate::web::markdown::beginning;
+use crate::web::media::media_type;
 use crate::web::text::{counted, cut, excerpt, machine_time, shown, size};
 
 /// Characters of a description beside a link.

@@ -18,10 +18,10 @@ use crate::domain::publication::{Publication, PublishedFile};
 use crate::proto::metainfo::info::Format;
 use crate::web::auth::Viewer;
 use crate::web::chart::Chart;
-use crate::web::content::attachment;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::{encode_segment, file_path};
 use crate::web::markdown::to_html;
+use crate::web::media::attachment;
 use crate::web::personal::Personal;
 use crate::web::state::WebState;
 use crate::web::text::{counted, day, grouped, machine_time, shown, size};
@@ -70,6 +70,9 @@ struct PublicationPage {
     files: Vec<FileRow>,
     unlisted: Option<String>,
     api_href: String,
+    /// All files in one.
+    archive_href: String,
+    checksums_href: String,
     /// What the addresses to change it begin with; `None` where whoever looks may not.
     own: Option<String>,
     /// What cannot be sent, and why; `None` where all is well, as far as it was read.
@@ -225,6 +228,8 @@ async fn page(
             .checked_sub(LISTED_FILES)
             .filter(|more| *more > 0)
             .map(|more| counted(more as u64, "more file", "more files")),
+        archive_href: format!("/files/{}.zip", publication.id),
+        checksums_href: format!("/files/{}/SHA256SUMS", publication.id),
         api_href: format!("/api/v1/publications/{}", publication.id),
         own: viewer
             .filter(|viewer| publication.may_be_edited_by(viewer))

@@ -1,6 +1,7 @@
 //! The whole router over real stores in a temporary directory, request by request.
 
 mod accounts;
+mod archives;
 mod content;
 mod guard;
 mod pages;
