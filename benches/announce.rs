@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sower::ambient;
 use sower::catalog::{self, Catalog};
+use sower::domain::particulars::Particulars;
 use sower::domain::publication::{Publication, PublicationId};
 use sower::proto::id::{InfoHash, InfoHashes};
 use sower::proto::metainfo::info::Format;
@@ -109,6 +110,7 @@ async fn publish_all(folder: &std::path::Path, rng: &mut StdRng) -> anyhow::Resu
             creator: String::new(),
             licence: None,
             tags: Vec::new(),
+            particulars: Particulars::default(),
             format: Format::V1,
             private: false,
             name: "folder".to_owned(),

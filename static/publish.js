@@ -191,6 +191,10 @@ function preparePublishing(form) {
     byId("title").value = draft.title === draft.name ? "" : draft.title;
     for (const name of ["description", "creator", "licence"]) byId(name).value = draft[name];
     byId("tags").value = draft.tags.join(", ");
+    form.elements.unlisted.value = String(draft.unlisted);
+    for (const name of ["doi", "replaces"]) form.elements[name].value = draft[name] ?? "";
+    for (const name of ["trackers", "web_seeds"]) form.elements[name].value = draft[name].join("\n");
+    form.elements.links.value = draft.links.map(({ title, url }) => (title === url ? url : `${title} ${url}`)).join("\n");
     byId("found").textContent = `${size(draft.received_bytes)} of these files were sent before. Publish goes on from there.`;
     announce(byId("found").textContent);
   }
@@ -255,6 +259,12 @@ function preparePublishing(form) {
       creator: form.elements.creator.value,
       licence: form.elements.licence.value,
       tags: [form.elements.tags.value],
+      unlisted: form.elements.unlisted.value === "true",
+      replaces: form.elements.replaces.value,
+      doi: form.elements.doi.value,
+      links: lines("links").map(link),
+      trackers: lines("trackers"),
+      web_seeds: lines("web_seeds"),
       format: form.elements.format.value,
       private: form.elements.private.checked,
       files: chosen.map(({ path, file }) => ({ path, length: file.size })),
@@ -273,6 +283,16 @@ function preparePublishing(form) {
     const said = await answer.json().catch(() => null);
     if (answer.status !== 201) throw new Error(said?.detail ?? explain(answer.status));
     return said;
+  }
+
+  function lines(name) {
+    return form.elements[name].value.split("\n").map((line) => line.trim()).filter(Boolean);
+  }
+
+  // A line is a title and an address, or an address alone.
+  function link(line) {
+    const [, title = "", url] = line.match(/^(?:(.*)\s)?(\S*:\/\/\S*)$/) ?? [null, "", line];
+    return { title, url };
   }
 
   function fillSenders() {

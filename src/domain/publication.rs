@@ -5,15 +5,18 @@ use std::str::FromStr;
 
 use data_encoding::BASE32_NOPAD;
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::account::{Account, Role};
 use super::licence::Licence;
+use super::particulars::Particulars;
 use crate::proto::id::InfoHashes;
 use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
 
 /// Names a publication in addresses and on disk: ten characters of `a`–`z` and `2`–`7`, drawn at random (50 bits).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicationId([u8; Self::LENGTH]);
 
 impl PublicationId {
@@ -56,6 +59,20 @@ impl FromStr for PublicationId {
     }
 }
 
+impl TryFrom<String> for PublicationId {
+    type Error = NotAPublicationId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<PublicationId> for String {
+    fn from(id: PublicationId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
 impl fmt::Display for PublicationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -75,6 +92,8 @@ pub struct Words {
     pub licence: String,
     /// Its tags, in the form that [`tag::tidy`](super::tag::tidy) gives them.
     pub tags: Vec<String>,
+    /// What is said beside.
+    pub particulars: Particulars,
 }
 
 /// A published set of files. Its content never changes.
@@ -92,6 +111,8 @@ pub struct Publication {
     pub licence: Option<Licence>,
     /// What it is found under, together with others.
     pub tags: Vec<String>,
+    /// What is said of it beside.
+    pub particulars: Particulars,
     /// The torrent's format.
     pub format: Format,
     /// Whether peers may only come from our tracker (BEP 27).
@@ -131,6 +152,7 @@ impl Publication {
                 .as_ref()
                 .map_or_else(String::new, ToString::to_string),
             tags: self.tags.clone(),
+            particulars: self.particulars.clone(),
         }
     }
 
@@ -201,6 +223,7 @@ mod tests {
             creator: String::new(),
             licence: None,
             tags: Vec::new(),
+            particulars: Particulars::default(),
             format: Format::V1,
             private: false,
             name: "a".to_owned(),

@@ -160,7 +160,9 @@ impl Drafts {
         now: i64,
     ) -> Result<DraftStatus, DraftError> {
         let options = self.ingest.options();
-        details.words = options.tidy(&details.words).map_err(IngestError::from)?;
+        details.private |= self.ingest.is_private_only;
+        let words = options.tidy(&details.words, details.private);
+        details.words = words.map_err(IngestError::from)?;
         let limit = options.max_files;
         if files.len() > limit {
             return Err(IngestError::TooManyFiles { limit }.into());
@@ -173,7 +175,7 @@ impl Drafts {
             id: PublicationId::generate(&mut ambient::rng()),
             words: details.words,
             format: details.format,
-            private: details.private || self.ingest.is_private_only,
+            private: details.private,
             publisher: details.publisher,
             files: files
                 .collect::<Result<_, PathError>>()

@@ -25,7 +25,7 @@ pub struct Editor {
 /// Why a publication is not changed. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// The new words are too long.
+    /// The new words are too long, or make no sense.
     #[error(transparent)]
     Words(#[from] WordsError),
     /// It is not any more what whoever edits has seen.
@@ -66,7 +66,7 @@ impl Editor {
     /// # Errors
     /// [`EditError`]; then nothing is changed.
     pub async fn reword(&self, seen: &Publication, words: &Words) -> Result<(), EditError> {
-        let words = name_if_untitled(self.options.tidy(words)?, &seen.name);
+        let words = name_if_untitled(self.options.tidy(words, seen.private)?, &seen.name);
         let (catalog, id, from) = (self.catalog.clone(), seen.id, seen.words());
         let rewording = self
             .tasks

@@ -305,8 +305,8 @@ impl Upload {
         mut details: Details,
         now: i64,
     ) -> Result<Publication, IngestError> {
-        details.words = self.ingest.options.tidy(&details.words)?;
         details.private |= self.ingest.is_private_only;
+        details.words = self.ingest.options.tidy(&details.words, details.private)?;
         if self.paths.is_empty() {
             return Err(IngestError::NoFiles);
         }
@@ -399,8 +399,8 @@ mod tests {
     use crate::publish::{Swept, sweep};
     use crate::store::files::{self, FileStore};
     use crate::store::publications::{
-        Due, Facet, FacetKind, HistoryStore, IndexEntry, Page, PageQuery, PublicationStore,
-        StoredMetainfo, VerificationStore, Verified, WithdrawalStore,
+        Due, Facet, FacetKind, HistoryStore, IndexEntry, Newer, Page, PageQuery, PublicationStore,
+        StoredMetainfo, VerificationStore, Verified, VersionStore, WithdrawalStore,
     };
     use crate::store::sqlite::{self, SqliteStore};
 
@@ -803,6 +803,13 @@ mod tests {
 
         async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
             self.0.counts().await
+        }
+    }
+
+    #[async_trait]
+    impl VersionStore for Failing {
+        async fn newer(&self, id: PublicationId) -> Result<Newer, StoreError> {
+            self.0.newer(id).await
         }
     }
 

@@ -14,6 +14,7 @@ mod edit;
 mod hashing;
 mod ingest;
 mod naming;
+mod particulars;
 mod press;
 mod receiving;
 mod sweep;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use self::drafts::{DraftError, DraftState, DraftStatus, Drafts};
 pub use self::edit::{EditError, Editor};
 pub use self::ingest::{Details, Expected, Ingest, IngestError, Upload};
+pub use self::particulars::ParticularsError;
 pub use self::receiving::{Checksum, PartHead, PartUpload, Received};
 pub use self::sweep::{Swept, sweep};
 pub use self::words::WordsError;
@@ -58,6 +60,10 @@ pub struct Options {
     pub max_tags: usize,
     /// Characters in a tag, at most.
     pub max_tag_length: usize,
+    /// Links to pages about one publication, at most.
+    pub max_links: usize,
+    /// Trackers beside this server's own that one publication may name, at most, and as many web seeds.
+    pub max_sources: usize,
 }
 
 impl Default for Options {
@@ -75,6 +81,8 @@ impl Default for Options {
             max_creator_length: 200,
             max_tags: 20,
             max_tag_length: 50,
+            max_links: 20,
+            max_sources: 20,
         }
     }
 }

@@ -120,6 +120,7 @@ impl Manuscript {
             creator: words.creator,
             licence: words.licence.parse().ok(),
             tags: words.tags,
+            particulars: words.particulars,
             format: self.details.format,
             private: self.details.private,
             name: info.name.clone(),

@@ -1,12 +1,13 @@
 //! What people are told of a publication, brought into one form and held against the limits.
 
 use super::Options;
+use super::particulars::ParticularsError;
 use crate::domain::licence::{Licence, NotALicence};
 use crate::domain::publication::Words;
 use crate::domain::tag;
 
 /// Why words are refused. Each message says what to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {
     /// The title is too long.
     #[error("the title is longer than {limit} characters; shorten it")]
@@ -41,11 +42,25 @@ pub enum WordsError {
     /// The licence has no SPDX identifier's form.
     #[error(transparent)]
     Licence(#[from] NotALicence),
+    /// What is said beside is refused.
+    #[error(transparent)]
+    Particulars(#[from] ParticularsError),
+}
+
+impl WordsError {
+    /// Whether there is too much of something good.
+    pub const fn is_about_size(&self) -> bool {
+        match self {
+            Self::Licence(_) => false,
+            Self::Particulars(error) => error.is_about_size(),
+            _ => true,
+        }
+    }
 }
 
 impl Options {
-    /// Brings what a person typed into one form, and holds it against the limits.
-    pub(super) fn tidy(&self, words: &Words) -> Result<Words, WordsError> {
+    /// Brings what a person typed of a publication, which is private or not, into one form, and holds it against the limits.
+    pub(super) fn tidy(&self, words: &Words, is_private: bool) -> Result<Words, WordsError> {
         let title = in_one_line(&words.title);
         if title.chars().count() > self.max_title_length {
             let limit = self.max_title_length;
@@ -73,6 +88,7 @@ impl Options {
             creator,
             licence,
             tags: self.tidy_tags(&words.tags)?,
+            particulars: self.tidy_particulars(&words.particulars, is_private)?,
         })
     }
 
@@ -97,7 +113,7 @@ impl Options {
     }
 }
 
-fn in_one_line(text: &str) -> String {
+pub(super) fn in_one_line(text: &str) -> String {
     let words = text.split(|c: char| c.is_control() || c == ' ');
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     words.join(" ")
@@ -128,7 +144,7 @@ mod tests {
             max_tag_length: 5,
             ..Options::default()
         };
-        Ok(options.tidy(&words)?.tags)
+        Ok(options.tidy(&words, false)?.tags)
     }
 
     #[test]
@@ -149,7 +165,9 @@ mod tests {
                 licence: text.to_owned(),
                 ..Words::default()
             };
-            Options::default().tidy(&words).map(|words| words.licence)
+            Options::default()
+                .tidy(&words, false)
+                .map(|words| words.licence)
         };
         assert_eq!(licence(" mit "), Ok("MIT".to_owned()));
         assert_eq!(licence("  "), Ok(String::new()));

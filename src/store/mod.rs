@@ -25,6 +25,11 @@ pub enum StoreError {
     /// Something with this name is there already.
     #[error("{0} is taken already; choose another")]
     Conflict(String),
+    /// A publication would be a newer version of itself.
+    #[error(
+        "a publication replaces neither itself nor one that is newer than it; name an older one"
+    )]
+    Circular,
     /// The disk is full.
     #[error("the disk is full; free some space and try again")]
     Full(#[source] std::io::Error),

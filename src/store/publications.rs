@@ -140,7 +140,9 @@ pub struct PublicationSummary {
 
 /// Keeps publications and their torrents.
 #[async_trait]
-pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
+pub trait PublicationStore:
+    HistoryStore + VerificationStore + VersionStore + WithdrawalStore
+{
     /// Keeps a publication, its files and its torrent, and forgets the draft that it was, in one transaction.
     ///
     /// # Errors
@@ -158,6 +160,9 @@ pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
     async fn metainfo(&self, id: PublicationId) -> Result<Option<StoredMetainfo>, StoreError>;
 
     /// Gives a publication the words `to`, if it has the words `from`; says whether it had.
+    ///
+    /// # Errors
+    /// [`StoreError::Circular`] where it would be a newer version of itself.
     async fn reword(&self, id: PublicationId, from: &Words, to: &Words)
     -> Result<bool, StoreError>;
 
@@ -175,7 +180,8 @@ pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
     /// The tags or licences that most publications are filed under, at most `limit` of them.
     async fn facets(&self, kind: FacetKind, limit: u32) -> Result<Vec<Facet>, StoreError>;
 
-    /// Publications and when each was published, in seconds since 1970, oldest first: `limit` of them after the first `skip`.
+    /// Listed publications and when each was published, in seconds since 1970, in the order in which they came out: `limit` of them
+    /// after the first `skip`.
     async fn oldest_first(
         &self,
         skip: u64,
@@ -188,6 +194,32 @@ pub trait PublicationStore: HistoryStore + VerificationStore + WithdrawalStore {
 
     /// The totals of every publication that has any.
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError>;
+}
+
+/// A publication as a version of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The publication.
+    pub id: PublicationId,
+    /// What people call it.
+    pub title: String,
+}
+
+/// What came after a publication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newer {
+    /// The version that takes its place, where there is one.
+    pub next: Option<Version>,
+    /// The newest one of all that do, one after the other.
+    pub latest: Option<Version>,
+}
+
+/// Knows which publication is a newer version of which.
+#[async_trait]
+pub trait VersionStore: Send + Sync {
+    /// What came after a publication, which may be withdrawn. Those that are withdrawn are passed over, and so are unlisted ones,
+    /// unless it is unlisted itself: no link leads from what everybody finds to what only some should.
+    async fn newer(&self, id: PublicationId) -> Result<Newer, StoreError>;
 }
 
 /// Keeps what was published once.

@@ -17,6 +17,7 @@ use super::links::Links;
 use super::state::Options;
 use super::text::machine_time;
 use crate::catalog::Catalog;
+use crate::store::publications::{PageQuery, Total};
 
 /// Pages may be found; bytes are not for crawlers, and neither is what needs an account.
 const RULES: &str = "User-agent: *
@@ -48,7 +49,10 @@ pub(super) async fn sitemap(
     Query(asked): Query<Asked>,
 ) -> Result<Response, WebError> {
     let most = options.sitemap_addresses.get();
-    let parts = catalog.len().div_ceil(most.into()).max(1);
+    let Total::Exactly(listed) = catalog.store().page(&PageQuery::default()).await?.total else {
+        return Err(WebError::Internal("the catalogue is not counted".into()));
+    };
+    let parts = listed.div_ceil(most.into()).max(1);
     let xml = match asked.part {
         None if parts > 1 => index(&links, parts),
         None => part(&catalog, &links, 0, most).await?,

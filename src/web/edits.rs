@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::auth::Viewer;
 use super::error::{WebError, sentence};
+use super::particulars::max_bytes_in_all;
 use super::shelf::Shelved;
 use super::state::WebState;
 use crate::domain::account::Account;
@@ -18,12 +19,13 @@ use crate::domain::publication::Publication;
 use crate::publish::{EditError, Options as Rules, WordsError};
 
 /// Bytes in a body with new words, at most: escapes of JSON and of forms take six bytes for one.
-pub(super) const fn max_body(rules: &Rules) -> usize {
+pub(super) fn max_body(rules: &Rules) -> usize {
     let words = rules
         .max_title_length
         .saturating_mul(4)
         .saturating_add(max_creator_bytes(rules))
         .saturating_add(max_tags_bytes(rules))
+        .saturating_add(max_bytes_in_all(rules))
         .saturating_add(rules.max_description_bytes);
     words.saturating_mul(6).saturating_add(4 * 1024)
 }
@@ -91,11 +93,13 @@ pub(super) fn entity_tag(publication: &Publication) -> String {
     // None of them has a line end but the last, so different words never look alike.
     let words = publication.words();
     let tags = words.tags.join(",");
+    let particulars = serde_json::to_string(&words.particulars).unwrap_or_default();
     let lines = [
         &words.title,
         &words.creator,
         &words.licence,
         &tags,
+        &particulars,
         &words.description,
     ];
     let words = lines.map(String::as_str).join("\n");
@@ -106,12 +110,23 @@ pub(super) fn entity_tag(publication: &Publication) -> String {
     )
 }
 
+impl WebError {
+    /// The refusal of what was said of a publication.
+    pub(super) fn refused_words(error: &WordsError) -> Self {
+        let words = sentence(&error.to_string());
+        if error.is_about_size() {
+            Self::TooLarge(words)
+        } else {
+            Self::Invalid(words)
+        }
+    }
+}
+
 impl From<EditError> for WebError {
     fn from(error: EditError) -> Self {
         let words = sentence(&error.to_string());
         match error {
-            EditError::Words(WordsError::Licence(_)) => Self::Invalid(words),
-            EditError::Words(_) => Self::TooLarge(words),
+            EditError::Words(error) => Self::refused_words(&error),
             EditError::Changed => Self::PreconditionFailed(words),
             EditError::Gone => Self::no_publication(),
             EditError::Interrupted => Self::Unavailable {

@@ -115,6 +115,18 @@ impl WebError {
         ))
     }
 
+    /// Whether it refuses what was typed, so that a form comes again with its words.
+    pub(super) const fn is_about_words(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid(_)
+                | Self::Forbidden(_)
+                | Self::Conflict(_)
+                | Self::TooLarge(_)
+                | Self::PreconditionFailed(_)
+        )
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -142,7 +154,9 @@ impl WebError {
 impl From<StoreError> for WebError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict(_) => Self::Conflict(sentence(&error.to_string())),
+            StoreError::Conflict(_) | StoreError::Circular => {
+                Self::Conflict(sentence(&error.to_string()))
+            }
             StoreError::Full(_) => Self::Full(sentence(&error.to_string())),
             StoreError::Busy(_) => Self::Unavailable {
                 detail: sentence(&error.to_string()),

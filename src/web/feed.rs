@@ -111,6 +111,8 @@ struct Entry {
     /// Who made it, or else who published it.
     author: String,
     tags: Vec<String>,
+    /// The page of the version that it replaces.
+    older: Option<String>,
     published_at: i64,
     content_length: u64,
     /// Of v1: the extension knows no other.
@@ -164,6 +166,7 @@ impl Entry {
                 creator => creator.to_owned(),
             },
             tags: publication.tags.clone(),
+            older: (publication.particulars.replaces).map(|older| state.links.page(older)),
             published_at: publication.published_at,
             content_length: publication.total_length,
             info_hash: publication.info_hashes.v1().map(|hash| hash.to_string()),
@@ -181,11 +184,24 @@ impl Entry {
         httpdate::fmt_http_date(self.time())
     }
 
+    /// The description as plain text; never empty.
+    fn text(&self) -> String {
+        let text = match self.description.as_str() {
+            "" => &self.extent,
+            description => description,
+        };
+        match &self.older {
+            Some(older) => format!("{text}\n\nA newer version of {older}"),
+            None => text.to_owned(),
+        }
+    }
+
     /// The description as RSS readers take it: HTML, in which what the publisher wrote is text.
     fn html(&self) -> askama::Result<String> {
         let words = Words {
             lines: self.description.lines().collect(),
             extent: &self.extent,
+            older: self.older.as_deref(),
         };
         words.render()
     }
@@ -193,12 +209,13 @@ impl Entry {
 
 #[derive(Template)]
 #[template(
-    source = "{% if !lines.is_empty() %}<p>{% for line in lines %}{% if !loop.first %}<br>{% endif %}{{ line }}{% endfor %}</p>{% endif %}<p>{{ extent }}</p>",
+    source = "{% if !lines.is_empty() %}<p>{% for line in lines %}{% if !loop.first %}<br>{% endif %}{{ line }}{% endfor %}</p>{% endif %}<p>{{ extent }}</p>{% if let Some(older) = older %}<p>A newer version of <a href=\"{{ older }}\">{{ older }}</a></p>{% endif %}",
     ext = "html"
 )]
 struct Words<'a> {
     lines: Vec<&'a str>,
     extent: &'a str,
+    older: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -235,7 +252,7 @@ struct JsonItem<'a> {
     url: &'a str,
     title: &'a str,
     /// Never empty: an item without content is none.
-    content_text: &'a str,
+    content_text: String,
     date_published: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authors: Vec<JsonAuthor<'a>>,
@@ -269,10 +286,7 @@ impl<'a> From<&'a Entry> for JsonItem<'a> {
             id: &entry.page,
             url: &entry.page,
             title: &entry.title,
-            content_text: match entry.description.as_str() {
-                "" => &entry.extent,
-                description => description,
-            },
+            content_text: entry.text(),
             date_published: machine_time(entry.published_at),
             authors: author.map(|name| JsonAuthor { name }).into_iter().collect(),
             tags: &entry.tags,

@@ -78,8 +78,9 @@ pub fn router(state: WebState) -> Router {
             "/publish",
             get(pages::publish::page).post(pages::publish::publish),
         )
-        // A publication's page, `{id}.torrent` and `{id}.magnet`.
+        // A publication's page, `{id}.torrent`, `{id}.magnet` and `{id}.bib`.
         .route("/p/{name}", get(pages::publication::page_or_torrent))
+        .route("/p/{name}/latest", get(pages::versions::latest))
         .route("/files/{name}", get(archive::archive))
         .route("/files/{id}/{*path}", get(content::file))
         .route("/feed.xml", get(feed::rss))

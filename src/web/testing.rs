@@ -1,5 +1,6 @@
 //! Made-up publications for the tests beside the code.
 
+use crate::domain::particulars::Particulars;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::proto::id::{InfoHash, InfoHashes};
 use crate::proto::metainfo::info::Format;
@@ -34,6 +35,7 @@ fn publication(name: &str, files: &[(&str, u64)]) -> Publication {
         creator: String::new(),
         licence: None,
         tags: Vec::new(),
+        particulars: Particulars::default(),
         format: Format::V1,
         private: false,
         name: name.to_owned(),

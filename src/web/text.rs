@@ -43,6 +43,12 @@ pub(super) fn day(unix: i64) -> String {
     format!("{} {} {}", time.day(), time.month(), time.year())
 }
 
+/// The year and the number of the month, UTC's.
+pub(super) fn year_and_month(unix: i64) -> (i32, u8) {
+    let time = at(unix);
+    (time.year(), time.month().into())
+}
+
 /// A time as machines read it (RFC 3339), UTC.
 pub(super) fn machine_time(unix: i64) -> String {
     at(unix).format(&Rfc3339).unwrap_or_default()

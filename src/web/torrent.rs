@@ -46,9 +46,10 @@ impl FromRef<WebState> for Mint {
 
 /// The lengths of torrent files that were put together for the feed. Cheap to clone: all clones are one.
 ///
-/// Neither a publication's content nor this server's addresses change while it runs, so what is kept here never goes stale.
+/// This server's addresses do not change while it runs, and each edition of a publication has a length of its own, so what is kept here
+/// never goes stale.
 #[derive(Clone)]
-pub(super) struct TorrentLengths(Cache<PublicationId, u64>);
+pub(super) struct TorrentLengths(Cache<(PublicationId, u64), u64>);
 
 impl Default for TorrentLengths {
     fn default() -> Self {
@@ -64,7 +65,8 @@ impl Mint {
         id: PublicationId,
         trackers: &[Vec<String>],
     ) -> Result<Option<u64>, WebError> {
-        if let Some(length) = self.lengths.0.get(&id).await {
+        let edition = (id, self.catalog.edition(id));
+        if let Some(length) = self.lengths.0.get(&edition).await {
             return Ok(Some(length));
         }
         let Some(shelved) = self.shelf.get(id).await? else {
@@ -77,7 +79,7 @@ impl Mint {
             Err(error) => return Err(error),
         };
         let length = torrent.len() as u64;
-        self.lengths.0.insert(id, length).await;
+        self.lengths.0.insert(edition, length).await;
         Ok(Some(length))
     }
 
@@ -96,8 +98,8 @@ impl Mint {
         Ok(Envelope {
             info: &torrent.info.raw,
             piece_layers: torrent.layers.raw(),
-            trackers,
-            web_seeds: &[self.links.web_seed(publication)],
+            trackers: &with_others(publication, trackers),
+            web_seeds: &self.web_seeds(publication),
             comment: Some(&comment),
             created_by: Some(concat!("Sower/", env!("CARGO_PKG_VERSION"))),
             creation_date: Some(publication.published_at),
@@ -110,9 +112,41 @@ impl Mint {
     pub(super) fn magnet(&self, publication: &Publication, trackers: &[Vec<String>]) -> String {
         let mut magnet = Magnet::new(publication.info_hashes);
         magnet.name = Some(publication.name.clone());
-        magnet.trackers = trackers.concat();
-        magnet.web_seeds = vec![self.links.web_seed(publication)];
+        magnet.trackers = with_others(publication, trackers).concat();
+        magnet.web_seeds = self.web_seeds(publication);
         magnet.peers = self.peers.iter().map(ToString::to_string).collect();
         magnet.to_string()
     }
+
+    /// This server's own web seed, and those that the publisher has named.
+    fn web_seeds(&self, publication: &Publication) -> Vec<String> {
+        let own = self.links.web_seed(publication);
+        let others = publication.particulars.web_seeds.iter();
+        let others = others.map(|address| {
+            if publication.is_single_file() {
+                address.clone()
+            } else {
+                // BEP 19: clients append name and path to what ends with a slash.
+                format!("{}/", address.trim_end_matches('/'))
+            }
+        });
+        std::iter::once(own).chain(others).collect()
+    }
+}
+
+/// Trackers that somebody's torrents name, and behind them those that the publisher has named, each in a tier of its own (BEP 12): a client
+/// goes to the next tier where nothing answers. Private torrents have no others: who changes trackers there has to leave all peers of
+/// the last one (BEP 27).
+fn with_others(publication: &Publication, trackers: &[Vec<String>]) -> Vec<Vec<String>> {
+    let mut tiers = trackers.to_vec();
+    if !publication.private {
+        let is_known = |address: &String| trackers.iter().flatten().any(|known| known == address);
+        let others = publication.particulars.trackers.iter();
+        tiers.extend(
+            others
+                .filter(|address| !is_known(address))
+                .map(|address| vec![address.clone()]),
+        );
+    }
+    tiers
 }

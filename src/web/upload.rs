@@ -16,16 +16,16 @@ use tokio::task::spawn_blocking;
 use super::edits::{max_creator_bytes, max_tags_bytes};
 use super::error::{WebError, sentence};
 use super::incoming::SharedBody;
+use super::particulars::{Typed, check_replaced, max_bytes};
 use super::patience::{BodyError, Limits};
+use super::shelf::Shelf;
 use super::state::{Options, WebState};
 use super::text::size;
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
 use crate::proto::metainfo::info::Format;
-use crate::publish::{
-    Details, Expected, Ingest, IngestError, Options as Rules, Upload, WordsError,
-};
+use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Upload};
 
 /// Bytes that a form adds to the files in it, at most.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
@@ -37,6 +37,7 @@ const MAX_LICENCE: usize = 128;
 #[derive(Clone)]
 pub(super) struct Reception {
     ingest: Ingest,
+    shelf: Shelf,
     options: Arc<Options>,
 }
 
@@ -44,6 +45,7 @@ impl FromRef<WebState> for Reception {
     fn from_ref(state: &WebState) -> Self {
         Self {
             ingest: state.ingest.clone(),
+            shelf: state.shelf.clone(),
             options: Arc::clone(&state.options),
         }
     }
@@ -88,7 +90,8 @@ impl Reception {
                 return Err(error);
             }
         };
-        let details = form.details(publisher);
+        let details = form.details(publisher)?;
+        check_replaced(&self.shelf, publisher, None, &details.words.particulars).await?;
         Ok(upload.finish(details, ambient::unix_now()).await?)
     }
 
@@ -245,24 +248,26 @@ struct Form {
     licence: Option<String>,
     /// They may come in one field, or in a field each.
     tags: Vec<String>,
+    particulars: Typed,
     format: Option<Format>,
     private: Option<bool>,
 }
 
 impl Form {
-    fn details(self, publisher: Option<&Account>) -> Details {
-        Details {
+    fn details(self, publisher: Option<&Account>) -> Result<Details, WebError> {
+        Ok(Details {
             words: Words {
                 title: self.title.unwrap_or_default(),
                 description: self.description.unwrap_or_default(),
                 creator: self.creator.unwrap_or_default(),
                 licence: self.licence.unwrap_or_default(),
                 tags: self.tags,
+                particulars: self.particulars.read()?,
             },
             format: self.format.unwrap_or_default(),
             private: self.private.unwrap_or_default(),
             publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
-        }
+        })
     }
 
     async fn read(
@@ -280,11 +285,11 @@ impl Form {
             "licence" => MAX_LICENCE,
             "tags" => max_tags_bytes(rules),
             "format" | "private" => 16,
-            _ => {
-                return Err(WebError::Invalid(format!(
-                    "The field {name:?} is not known here. The fields are: title, description, creator, licence, tags, format, private, files."
-                )));
-            }
+            name => max_bytes(name, rules).ok_or_else(|| {
+                WebError::Invalid(format!(
+                    "The field {name:?} is not known here. The fields are: title, description, creator, licence, tags, unlisted, replaces, doi, links, trackers, web_seeds, format, private, files."
+                ))
+            })?,
         };
         let text = read_text(field, &name, limit, body).await?;
         let is_new = match name.as_str() {
@@ -297,7 +302,8 @@ impl Form {
                 self.tags.len() <= rules.max_tags
             }
             "format" => self.format.replace(read_format(&text)?).is_none(),
-            _ => self.private.replace(read_yes(&text)?).is_none(),
+            "private" => self.private.replace(read_yes("private", &text)?).is_none(),
+            name => self.particulars.take(name, text),
         };
         if is_new {
             Ok(())
@@ -343,13 +349,11 @@ pub(super) fn read_format(text: &str) -> Result<Format, WebError> {
 }
 
 /// A check box sends `on`; people and scripts write what they are used to.
-pub(super) fn read_yes(text: &str) -> Result<bool, WebError> {
+pub(super) fn read_yes(field: &str, text: &str) -> Result<bool, WebError> {
     match text.trim().to_ascii_lowercase().as_str() {
         "on" | "true" | "yes" | "1" => Ok(true),
         "" | "off" | "false" | "no" | "0" => Ok(false),
-        _ => Err(WebError::Invalid(
-            "\"private\" is true or false.".to_owned(),
-        )),
+        _ => Err(WebError::Invalid(format!("\"{field}\" is true or false."))),
     }
 }
 
@@ -369,12 +373,12 @@ impl From<IngestError> for WebError {
         let words = sentence(&error.to_string());
         match error {
             IngestError::TooLarge { limit } => too_large(limit),
-            IngestError::Words(WordsError::Licence(_))
-            | IngestError::Name(_)
+            IngestError::Words(error) => Self::refused_words(&error),
+            IngestError::Name(_)
             | IngestError::NoFiles
             | IngestError::NoBytes
             | IngestError::Build(_) => Self::Invalid(words),
-            IngestError::TooManyFiles { .. } | IngestError::Words(_) => Self::TooLarge(words),
+            IngestError::TooManyFiles { .. } => Self::TooLarge(words),
             IngestError::AlreadyPublished(_) => Self::Conflict(words),
             IngestError::TooManyUploads | IngestError::Interrupted => Self::Unavailable {
                 detail: words,

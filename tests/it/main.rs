@@ -30,6 +30,7 @@ mod filters;
 mod limits;
 mod local_publish;
 mod magnet_command;
+mod particulars;
 mod peer;
 mod peer_exchange;
 mod proxies;

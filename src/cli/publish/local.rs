@@ -106,6 +106,7 @@ impl<'a> Local<'a> {
                 creator: args.creator.clone(),
                 licence: args.licence.clone(),
                 tags: args.tags.clone(),
+                ..Words::default()
             },
             format: args.format,
             private: args.private,

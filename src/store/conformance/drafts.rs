@@ -2,6 +2,7 @@
 
 use super::example;
 use crate::domain::draft::{Draft, DraftFile};
+use crate::domain::particulars::Particulars;
 use crate::domain::publication::{PublicationId, Words};
 use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::FilePath;
@@ -31,6 +32,11 @@ fn draft(id: &str) -> Draft {
             creator: "Grace Hopper".to_owned(),
             licence: "CC-BY-4.0".to_owned(),
             tags: vec!["soil".to_owned(), "marsh \"Elbe\"".to_owned()],
+            particulars: Particulars {
+                unlisted: true,
+                replaces: Some("zzzzzzzzzz".parse().unwrap()),
+                ..Particulars::default()
+            },
         },
         format: Format::Hybrid,
         private: true,

@@ -11,6 +11,8 @@ pub(crate) mod drafts;
 pub(crate) mod passkeys;
 #[cfg(feature = "sqlite")]
 pub(crate) mod publications;
+#[cfg(feature = "sqlite")]
+mod versions;
 
 #[cfg(feature = "sqlite")]
 pub(crate) use publications::example;

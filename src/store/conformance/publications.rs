@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::catalogue::{self, found};
+use super::versions;
 use crate::domain::history::{Day, History, Hour, SwarmSize};
+use crate::domain::particulars::{Link, Particulars};
 use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
 use crate::domain::tally::Counts;
 use crate::proto::id::{InfoHash, InfoHashV2, InfoHashes};
@@ -22,6 +24,16 @@ pub(crate) fn example(id: &str, published_at: i64) -> (Publication, StoredMetain
         creator: "Grace Hopper".to_owned(),
         licence: Some("CC-BY-4.0".parse().unwrap()),
         tags: vec!["soil".to_owned(), "marsh \"Elbe\"".to_owned()],
+        particulars: Particulars {
+            doi: "10.5281/zenodo.1234".to_owned(),
+            links: vec![Link {
+                title: "The \"paper\"".to_owned(),
+                url: "https://example.org/paper".to_owned(),
+            }],
+            trackers: vec!["udp://tracker.example.org:6969".to_owned()],
+            web_seeds: vec!["https://example.org/data/".to_owned()],
+            ..Particulars::default()
+        },
         format: Format::V1,
         private: false,
         name: "folder".to_owned(),
@@ -66,6 +78,7 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     keeps_the_past_of_swarms(store).await;
     catalogue::check(store).await;
     forgets_what_is_withdrawn_but_that_it_was(store).await;
+    versions::check(store).await;
     catalogue::counts_matches_up_to_a_bound(store).await;
 }
 
@@ -171,6 +184,13 @@ async fn gives_other_words_to_who_has_seen_the_last(store: &dyn PublicationStore
             tags: vec!["x".to_owned()],
             ..words("A")
         },
+        Words {
+            particulars: Particulars {
+                unlisted: true,
+                ..Particulars::default()
+            },
+            ..words("A")
+        },
     ] {
         let late = store.reword(publication.id, &other, &words("B")).await;
         assert!(!late.unwrap(), "{other:?}");
@@ -181,6 +201,7 @@ async fn gives_other_words_to_who_has_seen_the_last(store: &dyn PublicationStore
         creator: String::new(),
         licence: None,
         tags: Vec::new(),
+        particulars: Particulars::default(),
         ..publication.clone()
     };
     let kept = store.publication(publication.id).await.unwrap();

@@ -18,8 +18,9 @@ impl DraftStore for SqliteStore {
         let files: Vec<FileToKeep> = draft.files.iter().map(FileToKeep::from).collect();
         let mut transaction = self.write().await?;
         sqlx::query(
-            "INSERT INTO draft (id, title, description, creator, licence, tags, format, private, publisher, total_length, created_at, touched_at)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11 WHERE NOT EXISTS (SELECT 1 FROM publication WHERE id = $1)",
+            "INSERT INTO draft (id, title, description, creator, licence, tags, particulars, format, private, publisher, total_length,
+                 created_at, touched_at)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12 WHERE NOT EXISTS (SELECT 1 FROM publication WHERE id = $1)",
         )
         .bind(draft.id.as_str())
         .bind(&draft.words.title)
@@ -27,6 +28,7 @@ impl DraftStore for SqliteStore {
         .bind(&draft.words.creator)
         .bind(&draft.words.licence)
         .bind(to_json(&draft.words.tags)?)
+        .bind(to_json(&draft.words.particulars)?)
         .bind(draft.format.as_str())
         .bind(draft.private)
         .bind(&draft.publisher)
@@ -53,7 +55,8 @@ impl DraftStore for SqliteStore {
 
     async fn draft(&self, id: PublicationId) -> Result<Option<KeptDraft>, StoreError> {
         let row = sqlx::query(
-            "SELECT title, description, creator, licence, tags, format, private, publisher, created_at, failure, twin FROM draft WHERE id = $1",
+            "SELECT title, description, creator, licence, tags, particulars, format, private, publisher, created_at, failure, twin
+             FROM draft WHERE id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&self.readers)
@@ -81,6 +84,8 @@ impl DraftStore for SqliteStore {
                 creator: row.try_get("creator")?,
                 licence: row.try_get("licence")?,
                 tags: serde_json::from_str(row.try_get("tags")?).map_err(|_| damaged())?,
+                particulars: serde_json::from_str(row.try_get("particulars")?)
+                    .map_err(|_| damaged())?,
             },
             format: row
                 .try_get::<&str, _>("format")?

@@ -12,6 +12,7 @@ mod passkeys;
 mod publications;
 mod search;
 mod verification;
+mod versions;
 mod withdrawals;
 
 use std::io;
@@ -28,7 +29,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (
         1,
         "publications and accounts",
@@ -73,6 +74,11 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
         9,
         "filters",
         include_str!("../../../migrations/sqlite/0009_filters.sql"),
+    ),
+    (
+        10,
+        "particulars",
+        include_str!("../../../migrations/sqlite/0010_particulars.sql"),
     ),
     (
         12,

@@ -10,6 +10,7 @@ use sqlx::{FromRow, Row};
 use super::SqliteStore;
 use super::listing::file;
 use super::search::index_words;
+use super::versions::leads_back;
 use crate::domain::licence::Licence;
 use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
 use crate::domain::tally::Counts;
@@ -37,9 +38,9 @@ impl PublicationStore for SqliteStore {
         let files: Vec<FileToInsert> = publication.files.iter().map(FileToInsert::from).collect();
         let mut transaction = self.write().await?;
         sqlx::query(
-            "INSERT INTO publication (id, title, description, creator, licence, tags, private, name, info_hash_v1, info_hash_v2,
-                 piece_length, total_length, file_count, publisher, created_at, published_at, verified_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)",
+            "INSERT INTO publication (id, title, description, creator, licence, tags, particulars, private, name, info_hash_v1,
+                 info_hash_v2, piece_length, total_length, file_count, publisher, created_at, published_at, verified_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)",
         )
         .bind(publication.id.as_str())
         .bind(&publication.title)
@@ -47,6 +48,7 @@ impl PublicationStore for SqliteStore {
         .bind(&publication.creator)
         .bind(publication.licence.as_ref().map_or("", Licence::id))
         .bind(to_json(&publication.tags)?)
+        .bind(to_json(&publication.particulars)?)
         .bind(publication.private)
         .bind(&publication.name)
         .bind(v1.as_ref().map(|hash| hash.as_bytes().as_slice()))
@@ -130,9 +132,22 @@ impl PublicationStore for SqliteStore {
         to: &Words,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.write().await?;
-        let done = sqlx::query(
-            "UPDATE publication SET title = $2, description = $3, creator = $4, licence = $5, tags = $6
-             WHERE id = $1 AND title = $7 AND description = $8 AND creator = $9 AND licence = $10 AND tags = $11",
+        let row: Option<PublicationRow> = sqlx::query_as("SELECT * FROM publication WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let now = row.map(PublicationRow::into_summary).transpose()?;
+        if now.is_none_or(|now| now.publication.words() != *from) {
+            return Ok(false);
+        }
+        if let Some(older) = to.particulars.replaces
+            && leads_back(&mut transaction, older, id).await?
+        {
+            return Err(StoreError::Circular);
+        }
+        sqlx::query(
+            "UPDATE publication SET title = $2, description = $3, creator = $4, licence = $5, tags = $6, particulars = $7
+             WHERE id = $1",
         )
         .bind(id.as_str())
         .bind(&to.title)
@@ -140,20 +155,13 @@ impl PublicationStore for SqliteStore {
         .bind(&to.creator)
         .bind(&to.licence)
         .bind(to_json(&to.tags)?)
-        .bind(&from.title)
-        .bind(&from.description)
-        .bind(&from.creator)
-        .bind(&from.licence)
-        .bind(to_json(&from.tags)?)
+        .bind(to_json(&to.particulars)?)
         .execute(&mut *transaction)
         .await?;
-        let was_seen = done.rows_affected() > 0;
-        if was_seen {
-            file(&mut transaction, id).await?;
-            index_words(&mut transaction, id).await?;
-        }
+        file(&mut transaction, id).await?;
+        index_words(&mut transaction, id).await?;
         transaction.commit().await?;
-        Ok(was_seen)
+        Ok(true)
     }
 
     async fn note_crc32(
@@ -189,7 +197,12 @@ impl PublicationStore for SqliteStore {
         limit: u32,
     ) -> Result<Vec<(PublicationId, i64)>, StoreError> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT id, published_at FROM publication ORDER BY published_at, id LIMIT $1 OFFSET $2",
+            "SELECT publication.id, published_at
+             FROM filed
+             CROSS JOIN listing ON listing.number = filed.number
+             CROSS JOIN publication ON publication.id = listing.publication
+             WHERE filed.facet = (SELECT id FROM facet WHERE kind = 'all' AND name = '')
+             ORDER BY filed.number LIMIT $1 OFFSET $2",
         )
         .bind(i64::from(limit))
         .bind(to_integer(skip))
@@ -252,6 +265,7 @@ pub(super) struct PublicationRow {
     creator: String,
     licence: String,
     tags: String,
+    particulars: String,
     private: bool,
     name: String,
     info_hash_v1: Option<Vec<u8>>,
@@ -273,6 +287,7 @@ impl FromRow<'_, SqliteRow> for PublicationRow {
             creator: row.try_get("creator")?,
             licence: row.try_get("licence")?,
             tags: row.try_get("tags")?,
+            particulars: row.try_get("particulars")?,
             private: row.try_get("private")?,
             name: row.try_get("name")?,
             info_hash_v1: row.try_get("info_hash_v1")?,
@@ -306,6 +321,8 @@ impl PublicationRow {
         };
         let tags = serde_json::from_str(&self.tags);
         let tags = tags.map_err(|_| damaged("tags that are no list"))?;
+        let particulars = serde_json::from_str(&self.particulars);
+        let particulars = particulars.map_err(|_| damaged("particulars without form"))?;
         let format = match info_hashes {
             InfoHashes::V1(_) => Format::V1,
             InfoHashes::V2(_) => Format::V2,
@@ -319,6 +336,7 @@ impl PublicationRow {
                 creator: self.creator,
                 licence,
                 tags,
+                particulars,
                 format,
                 private: self.private,
                 name: self.name,

@@ -12,7 +12,7 @@ impl WithdrawalStore for SqliteStore {
     async fn withdraw(&self, id: PublicationId, now: i64) -> Result<bool, StoreError> {
         let mut transaction = self.write().await?;
         sqlx::query(
-            "INSERT INTO withdrawal (publication, withdrawn_at) SELECT id, $2 FROM publication WHERE id = $1",
+            "INSERT INTO withdrawal (publication, withdrawn_at, replaces) SELECT id, $2, replaces FROM publication WHERE id = $1",
         )
         .bind(id.as_str())
         .bind(now)

@@ -12,12 +12,14 @@ use serde_json::Value;
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::{Refusal, UploadId};
+use crate::domain::particulars::{Link, Particulars};
 use crate::domain::publication::{PublicationId, Words};
 use crate::publish::{Details, DraftError, DraftState, DraftStatus, Drafts, Options as Rules};
 use crate::store::drafts::DraftFailure;
 use crate::web::edits;
 use crate::web::error::{WebError, sentence};
 use crate::web::links::Links;
+use crate::web::particulars::{check_replaced, read_replaced};
 use crate::web::patience::{Limits, PatientBody};
 use crate::web::state::WebState;
 use crate::web::text::{machine_time, size};
@@ -41,6 +43,18 @@ struct Manifest {
     #[serde(default)]
     tags: Vec<String>,
     #[serde(default)]
+    unlisted: bool,
+    #[serde(default)]
+    replaces: Option<String>,
+    #[serde(default)]
+    doi: String,
+    #[serde(default)]
+    links: Vec<Link>,
+    #[serde(default)]
+    trackers: Vec<String>,
+    #[serde(default)]
+    web_seeds: Vec<String>,
+    #[serde(default)]
     format: String,
     #[serde(default)]
     private: bool,
@@ -63,6 +77,8 @@ struct DraftJson<'a> {
     creator: &'a str,
     licence: &'a str,
     tags: &'a [String],
+    #[serde(flatten)]
+    particulars: &'a Particulars,
     state: &'static str,
     /// Why nothing came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,11 +156,20 @@ pub(super) async fn make(
             creator: manifest.creator,
             licence: manifest.licence,
             tags: manifest.tags,
+            particulars: Particulars {
+                unlisted: manifest.unlisted,
+                replaces: read_replaced(&manifest.replaces.unwrap_or_default())?,
+                doi: manifest.doi,
+                links: manifest.links,
+                trackers: manifest.trackers,
+                web_seeds: manifest.web_seeds,
+            },
         },
         format: read_format(&manifest.format)?,
         private: manifest.private,
         publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
     };
+    check_replaced(&state.shelf, publisher, None, &details.words.particulars).await?;
     let files = manifest.files.into_iter();
     let files = files.map(|file| (file.path, file.length)).collect();
     let made = state
@@ -244,6 +269,7 @@ fn describe(status: &DraftStatus, links: &Links) -> Response {
         creator: &draft.words.creator,
         licence: &draft.words.licence,
         tags: &draft.words.tags,
+        particulars: &draft.words.particulars,
         state,
         failure: failure.map(|failure| sentence(&failure.reason)),
         same_as: failure

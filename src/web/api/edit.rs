@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::drafts;
@@ -17,10 +18,14 @@ use crate::web::auth::Caller;
 use crate::web::conditions::matches;
 use crate::web::edits::{check_permission, entity_tag};
 use crate::web::error::WebError;
+use crate::web::particulars::{check_replaced, read_replaced};
 use crate::web::state::WebState;
 
 /// The type of a patch (RFC 7396).
 const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// What a patch may change.
+const CHANGEABLE: &str = "\"title\", \"description\", \"creator\", \"licence\", \"tags\", \"unlisted\", \"replaces\", \"doi\", \"links\", \"trackers\" and \"web_seeds\"";
 
 /// `PATCH /api/v1/publications/{id}`
 pub(in crate::web) async fn patch(
@@ -47,6 +52,8 @@ pub(in crate::web) async fn patch(
     }
     check_version(publication, &headers)?;
     let words = apply(publication.words(), read(&body)?)?;
+    let before = publication.particulars.replaces;
+    check_replaced(&state.shelf, Some(&caller), before, &words.particulars).await?;
     editor.reword(publication, &words).await?;
     let reworded = state.shelf.find(&id).await?;
     describer
@@ -110,7 +117,7 @@ fn check_version(publication: &Publication, headers: &HeaderMap) -> Result<(), W
 fn read(body: &[u8]) -> Result<Map<String, Value>, WebError> {
     serde_json::from_slice(body).map_err(|error| {
         WebError::Invalid(format!(
-            "The change cannot be read: {error}. Send a JSON object with \"title\", \"description\", \"creator\", \"licence\" or \"tags\"."
+            "The change cannot be read: {error}. Send a JSON object with any of {CHANGEABLE}."
         ))
     })
 }
@@ -123,37 +130,53 @@ fn apply(mut words: Words, patch: Map<String, Value>) -> Result<Words, WebError>
             "description" => &mut words.description,
             "creator" => &mut words.creator,
             "licence" => &mut words.licence,
-            "tags" => {
-                words.tags = read_tags(value)?;
+            "doi" => &mut words.particulars.doi,
+            _ => {
+                apply_other(&mut words, &name, value)?;
                 continue;
             }
-            _ => {
-                let name: String = name.chars().take(64).collect();
-                return Err(WebError::Invalid(format!(
-                    "{name:?} cannot be changed. What can is \"title\", \"description\", \"creator\", \"licence\" and \"tags\"; other content is another publication."
-                )));
-            }
         };
-        *word = match value {
-            Value::Null => String::new(),
-            Value::String(text) => text,
-            _ => {
-                return Err(WebError::Invalid(format!(
-                    "{name:?} has to be a text, or null to remove it."
-                )));
-            }
-        };
+        *word = read_as(&name, value, "a text")?;
     }
     Ok(words)
 }
 
-fn read_tags(value: Value) -> Result<Vec<String>, WebError> {
-    let tags: Option<Vec<String>> = serde_json::from_value(value).map_err(|_| {
-        WebError::Invalid(
-            "\"tags\" has to be a list of texts, or null to remove them all.".to_owned(),
-        )
+/// Applies what is no text.
+fn apply_other(words: &mut Words, name: &str, value: Value) -> Result<(), WebError> {
+    let particulars = &mut words.particulars;
+    match name {
+        "tags" => words.tags = read_as(name, value, "a list of texts")?,
+        "unlisted" => particulars.unlisted = read_as(name, value, "true or false")?,
+        "replaces" => {
+            let text: String = read_as(name, value, "the id of an older version")?;
+            particulars.replaces = read_replaced(&text)?;
+        }
+        "links" => {
+            let form = "a list of {\"title\": \"…\", \"url\": \"https://…\"}";
+            particulars.links = read_as(name, value, form)?;
+        }
+        "trackers" => particulars.trackers = read_as(name, value, "a list of addresses")?,
+        "web_seeds" => particulars.web_seeds = read_as(name, value, "a list of addresses")?,
+        _ => {
+            let name: String = name.chars().take(64).collect();
+            return Err(WebError::Invalid(format!(
+                "{name:?} cannot be changed. What can is {CHANGEABLE}; other content is another publication."
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A member of a patch, of which `null` removes what there was.
+fn read_as<T: Default + DeserializeOwned>(
+    name: &str,
+    value: Value,
+    form: &str,
+) -> Result<T, WebError> {
+    let read: Option<T> = serde_json::from_value(value).map_err(|_| {
+        WebError::Invalid(format!("{name:?} has to be {form}, or null to remove it."))
     })?;
-    Ok(tags.unwrap_or_default())
+    Ok(read.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -207,6 +230,11 @@ mod tests {
             r#"{"tags":"soil"}"#,
             r#"{"tags":[1]}"#,
             r#"{"licence":["MIT"]}"#,
+            r#"{"unlisted":"yes"}"#,
+            r#"{"replaces":"2.0"}"#,
+            r#"{"links":["https://example.org"]}"#,
+            r#"{"links":[{"url":"https://example.org","rel":"x"}]}"#,
+            r#"{"trackers":"wss://a"}"#,
             r#"{"title":{"title":"T"}}"#,
             r#"{"info_hash_v1":"00"}"#,
             r#"{"title":"T""#,

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::drafts;
 use crate::catalog::Catalog;
 use crate::domain::account::{Account, WhoMayPublish};
+use crate::domain::particulars::Particulars;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::engine::Engine;
 use crate::store::publications::{MAX_COUNTED, MAX_PAGE, Total};
@@ -44,6 +45,11 @@ struct PublicationJson {
     creator: String,
     licence: String,
     tags: Vec<String>,
+    #[serde(flatten)]
+    particulars: Particulars,
+    /// Left out in lists.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    versions: Option<VersionsJson>,
     state: &'static str,
     format: &'static str,
     private: bool,
@@ -68,6 +74,15 @@ struct PublicationJson {
     /// Left out in lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     content: Option<ContentJson>,
+}
+
+/// What came after it.
+#[derive(Serialize)]
+struct VersionsJson {
+    /// The version that takes its place.
+    replaced_by: Option<String>,
+    /// The newest version, which may be itself.
+    latest: String,
 }
 
 /// How the content is on this server's disk.
@@ -174,7 +189,13 @@ impl Describer {
     ) -> Result<Response, WebError> {
         let trackers = self.personal.trackers(viewer).await?;
         let health = Health::of(state, publication).await?;
+        let newer = state.catalog.store().newer(publication.id).await?;
+        let latest = newer.latest.map_or(publication.id, |latest| latest.id);
         let whole = PublicationJson {
+            versions: Some(VersionsJson {
+                replaced_by: newer.next.map(|next| next.id.into()),
+                latest: latest.into(),
+            }),
             content: Some(ContentJson {
                 verified_at: machine_time(health.verified_at),
                 damaged_files: health.damaged_files,
@@ -200,6 +221,8 @@ impl Describer {
             creator: words.creator,
             licence: words.licence,
             tags: words.tags,
+            particulars: words.particulars,
+            versions: None,
             state: "published",
             format: publication.format.as_str(),
             private: publication.private,

@@ -22,6 +22,7 @@ use crate::publish::{Checksum, Details, DraftError, PartHead, PartUpload, Receiv
 use crate::web::api::publications::check_permission;
 use crate::web::auth::Caller;
 use crate::web::error::WebError;
+use crate::web::particulars::{Typed, check_replaced};
 use crate::web::patience::{BodyError, Limits, PatientBody};
 use crate::web::state::WebState;
 use crate::web::text::http_time;
@@ -97,6 +98,10 @@ pub(in crate::web) async fn create(
                 .to_owned(),
         )
     })?;
+    let mut particulars = Typed::default();
+    for (name, value) in &about {
+        particulars.take(name, value.clone());
+    }
     let details = Details {
         words: Words {
             title: said("title").to_owned(),
@@ -104,11 +109,21 @@ pub(in crate::web) async fn create(
             creator: said("creator").to_owned(),
             licence: said("licence").to_owned(),
             tags: tag::split(said("tags")),
+            particulars: particulars.read()?,
         },
         format: read_format(said("format"))?,
-        private: read_yes(said("private"))?,
-        publisher: caller.map_or_else(String::new, |account| account.name),
+        private: read_yes("private", said("private"))?,
+        publisher: caller
+            .as_ref()
+            .map_or_else(String::new, |account| account.name.clone()),
     };
+    check_replaced(
+        &state.shelf,
+        caller.as_ref(),
+        None,
+        &details.words.particulars,
+    )
+    .await?;
     let files = vec![(name.to_owned(), length)];
     let made = state
         .drafts

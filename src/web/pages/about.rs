@@ -5,6 +5,7 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
+use crate::domain::doi;
 use crate::domain::publication::Publication;
 use crate::web::error::WebError;
 use crate::web::links::Links;
@@ -61,6 +62,7 @@ fn dataset(links: &Links, publication: &Publication, has_torrent: bool) -> Value
     let identifiers: Vec<String> = (hashes.v1().map(|hash| format!("urn:btih:{hash}")))
         .into_iter()
         .chain(hashes.v2().map(|hash| format!("urn:btmh:1220{hash}")))
+        .chain(doi_urn(&publication.particulars.doi))
         .collect();
     let torrent = has_torrent.then(|| {
         json!({
@@ -104,10 +106,28 @@ fn dataset(links: &Links, publication: &Publication, has_torrent: bool) -> Value
     if let Some(licence) = &publication.licence {
         dataset["license"] = json!(licence.address().unwrap_or_else(|| licence.to_string()));
     }
+    let particulars = &publication.particulars;
+    if !particulars.doi.is_empty() {
+        dataset["sameAs"] = json!(doi::address(&particulars.doi));
+    }
+    if !particulars.links.is_empty() {
+        let links = particulars.links.iter().map(|link| link.url.as_str());
+        dataset["subjectOf"] = links
+            .map(|url| json!({ "@type": "WebPage", "url": url }))
+            .collect();
+    }
+    if let Some(older) = particulars.replaces {
+        dataset["isBasedOn"] = json!(links.page(older));
+    }
     if !publication.tags.is_empty() {
         dataset["keywords"] = json!(publication.tags);
     }
     dataset
+}
+
+/// An identifier as schema.org's readers know it.
+fn doi_urn(doi: &str) -> Option<String> {
+    (!doi.is_empty()).then(|| format!("doi:{doi}"))
 }
 
 fn extent(publication: &Publication) -> String {

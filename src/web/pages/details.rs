@@ -1,8 +1,9 @@
-//! The fields for a publication's creator, licence and tags, which the forms to publish and to edit have in common.
+//! The fields for a publication's creator, licence, tags and particulars, which the forms to publish and to edit have in common.
 
 use crate::domain::licence::{KNOWN, Licence};
 use crate::domain::publication::Words;
 use crate::publish::Options as Rules;
+use crate::web::particulars::Typed;
 
 /// What people call a licence.
 pub(super) fn name_in_words(licence: &Licence) -> String {
@@ -19,6 +20,7 @@ pub(super) struct DetailFields {
     pub(super) licences: Vec<LicenceChoice>,
     pub(super) tags: String,
     pub(super) max_tags: usize,
+    pub(super) typed: Typed,
 }
 
 /// A licence that can be chosen.
@@ -29,7 +31,8 @@ pub(super) struct LicenceChoice {
 }
 
 impl DetailFields {
-    pub(super) fn new(words: &Words, rules: &Rules) -> Self {
+    /// The fields with what is known, and in those of particulars what was typed.
+    pub(super) fn new(words: &Words, typed: Typed, rules: &Rules) -> Self {
         let known = KNOWN.iter().map(|known| LicenceChoice {
             id: known.id.to_owned(),
             label: format!("{}: {}", known.name, known.meaning),
@@ -50,6 +53,7 @@ impl DetailFields {
             licences,
             tags: words.tags.join(", "),
             max_tags: rules.max_tags,
+            typed,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The form that changes what is said of a publication.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -8,12 +10,17 @@ use serde::Deserialize;
 use super::Frame;
 use super::details::DetailFields;
 use crate::domain::account::Account;
+use crate::domain::particulars::Particulars;
 use crate::domain::publication::{Publication, Words};
 use crate::domain::tag;
 use crate::publish::{EditError, Editor};
 use crate::web::edits::{Changeable, entity_tag};
-use crate::web::error::{WebError, page as render, sentence, with_refusal};
+use crate::web::error::{WebError, page as render, with_refusal};
+use crate::web::particulars::{Typed, check_replaced};
 use crate::web::state::WebState;
+
+/// What is said where two people edit at once.
+const CHANGED: &str = "Somebody else has changed this publication meanwhile. What you wrote is still here and not saved; save again to put it in place of theirs.";
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -39,6 +46,9 @@ pub(in crate::web) struct Edited {
     licence: Option<String>,
     tags: Option<String>,
     seen: String,
+    /// The fields of particulars.
+    #[serde(flatten)]
+    others: BTreeMap<String, String>,
 }
 
 /// `GET /p/{id}/edit`
@@ -48,7 +58,8 @@ pub(in crate::web) async fn page(
 ) -> Result<Response, WebError> {
     let publication = &shelved.publication;
     let words = publication.words();
-    let form = form(&state, &viewer, publication, &words, None);
+    let typed = Typed::of(&words.particulars);
+    let form = form(&state, &viewer, publication, &words, typed, None);
     Ok(render(&form)?.into_response())
 }
 
@@ -61,31 +72,50 @@ pub(in crate::web) async fn save(
 ) -> Result<Response, WebError> {
     let publication = &shelved.publication;
     let now = publication.words();
-    let words = Words {
+    let mut typed = Typed::of(&now.particulars);
+    for (field, text) in edited.others {
+        typed.take(&field, text);
+    }
+    let mut words = Words {
         title: edited.title,
         description: edited.description,
         creator: edited.creator.unwrap_or(now.creator),
         licence: edited.licence.unwrap_or(now.licence),
         tags: edited.tags.map_or(now.tags, |tags| tag::split(&tags)),
+        particulars: Particulars::default(),
     };
-    let saved = if edited.seen == entity_tag(publication) {
-        editor.reword(publication, &words).await
-    } else {
-        Err(EditError::Changed)
+    let saving = async {
+        words.particulars = typed.read()?;
+        let before = publication.particulars.replaces;
+        check_replaced(&state.shelf, Some(&viewer), before, &words.particulars).await?;
+        if edited.seen != entity_tag(publication) {
+            return Err(WebError::PreconditionFailed(CHANGED.to_owned()));
+        }
+        editor
+            .reword(publication, &words)
+            .await
+            .map_err(|error| match error {
+                EditError::Changed => WebError::PreconditionFailed(CHANGED.to_owned()),
+                error => error.into(),
+            })
     };
-    let error = match saved {
+    let refusal = match saving.await {
         Ok(()) => return Ok(Redirect::to(&format!("/p/{}", publication.id)).into_response()),
-        Err(error @ (EditError::Words(_) | EditError::Changed)) => error,
-        Err(error) => return Err(error.into()),
+        Err(refusal) if refusal.is_about_words() => refusal,
+        Err(error) => return Err(error),
     };
     // What was typed is not lost, and the form is now about the publication as it is.
     let shelved = state.shelf.find(publication.id.as_str()).await?;
-    let message = match &error {
-        EditError::Changed => "Somebody else has changed this publication meanwhile. What you wrote is still here and not saved; save again to put it in place of theirs.".to_owned(),
-        error => sentence(&error.to_string()),
-    };
-    let form = form(&state, &viewer, &shelved.publication, &words, Some(message));
-    with_refusal(error.into(), &form)
+    let message = Some(refusal.to_string());
+    let form = form(
+        &state,
+        &viewer,
+        &shelved.publication,
+        &words,
+        typed,
+        message,
+    );
+    with_refusal(refusal, &form)
 }
 
 fn form<'a>(
@@ -93,11 +123,12 @@ fn form<'a>(
     viewer: &Account,
     publication: &'a Publication,
     words: &'a Words,
+    typed: Typed,
     error: Option<String>,
 ) -> EditPage<'a> {
     let rules = state.ingest.options();
     EditPage {
-        details: DetailFields::new(words, rules),
+        details: DetailFields::new(words, typed, rules),
         frame: Frame::new(Some(viewer), state.who_may_publish),
         id: publication.id.as_str(),
         name: &publication.name,

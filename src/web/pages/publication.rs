@@ -1,4 +1,4 @@
-//! A publication: its page, its torrent file and its magnet link.
+//! A publication: its page, its torrent file, its magnet link and how it is cited.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -10,14 +10,18 @@ use http::{HeaderValue, StatusCode};
 use super::Frame;
 use super::about::About;
 use super::details::name_in_words;
+use super::versions::Versions;
 use crate::ambient;
 use crate::domain::account::Account;
+use crate::domain::doi;
 use crate::domain::history::SwarmSize;
 use crate::domain::licence::Licence;
+use crate::domain::particulars::Particulars;
 use crate::domain::publication::{Publication, PublishedFile};
 use crate::proto::metainfo::info::Format;
 use crate::web::auth::Viewer;
 use crate::web::chart::Chart;
+use crate::web::citation::bibtex;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::{encode_segment, file_path};
 use crate::web::markdown::to_html;
@@ -39,7 +43,7 @@ const LISTED_FILES: usize = 1000;
 
 #[derive(Template)]
 #[template(path = "publication.html")]
-struct PublicationPage {
+struct PublicationPage<'a> {
     frame: Frame,
     about: About,
     title: String,
@@ -50,6 +54,12 @@ struct PublicationPage {
     creator_href: String,
     licence: Option<LicenceWords>,
     tags: Vec<TagLink>,
+    particulars: &'a Particulars,
+    versions: Versions,
+    /// Empty where there is none.
+    doi_href: String,
+    bibtex: String,
+    bib_href: String,
     day: String,
     machine_time: String,
     /// `None` where whoever looks must log in for it.
@@ -132,7 +142,7 @@ struct GivenWords {
     saved: String,
 }
 
-/// `GET /p/{id}`, `/p/{id}.torrent` and `/p/{id}.magnet`
+/// `GET /p/{id}`, `/p/{id}.torrent`, `/p/{id}.magnet` and `/p/{id}.bib`
 pub(in crate::web) async fn page_or_torrent(
     State(state): State<WebState>,
     State(mint): State<Mint>,
@@ -141,19 +151,46 @@ pub(in crate::web) async fn page_or_torrent(
     Path(name): Path<String>,
 ) -> Result<Response, WebError> {
     let viewer = viewer.as_ref();
-    let answer = if let Some(id) = name.strip_suffix(".torrent") {
-        let shelved = state.shelf.find(id).await?;
-        let trackers = personal.trackers_or_log_in(viewer).await?;
-        torrent_file(&mint, &shelved.publication, &trackers).await?
-    } else if let Some(id) = name.strip_suffix(".magnet") {
-        let shelved = state.shelf.find(id).await?;
-        let trackers = personal.trackers_or_log_in(viewer).await?;
-        magnet_link(&mint, &shelved.publication, &trackers)?
-    } else {
-        let trackers = personal.trackers(viewer).await?;
-        page(&state, &mint, viewer, trackers.as_deref(), &name).await?
+    let (id, kind) = name.split_once('.').unwrap_or((&name, ""));
+    let shelved = match kind {
+        "" | "torrent" | "magnet" | "bib" => state.shelf.find(id).await?,
+        _ => return Err(WebError::no_publication()),
     };
+    let publication = &shelved.publication;
+    let mut answer = match kind {
+        "torrent" => {
+            let trackers = personal.trackers_or_log_in(viewer).await?;
+            torrent_file(&mint, publication, &trackers).await?
+        }
+        "magnet" => {
+            let trackers = personal.trackers_or_log_in(viewer).await?;
+            magnet_link(&mint, publication, &trackers)?
+        }
+        "bib" => citation(&state, publication),
+        _ => {
+            let trackers = personal.trackers(viewer).await?;
+            page(&state, &mint, viewer, trackers.as_deref(), publication).await?
+        }
+    };
+    if publication.particulars.unlisted {
+        let noindex = HeaderValue::from_static("noindex");
+        answer.headers_mut().insert("x-robots-tag", noindex);
+    }
     Ok(personal.keep(answer))
+}
+
+fn citation(state: &WebState, publication: &Publication) -> Response {
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-bibtex; charset=utf-8"),
+        ),
+        (
+            CONTENT_DISPOSITION,
+            attachment(&format!("{}.bib", publication.id)),
+        ),
+    ];
+    (headers, bibtex(&state.links, publication)).into_response()
 }
 
 async fn page(
@@ -161,10 +198,8 @@ async fn page(
     mint: &Mint,
     viewer: Option<&Account>,
     trackers: Option<&[Vec<String>]>,
-    name: &str,
+    publication: &Publication,
 ) -> Result<Response, WebError> {
-    let shelved = state.shelf.find(name).await?;
-    let publication = &shelved.publication;
     let torrent = match trackers {
         Some(trackers) => Some(TorrentWords {
             href: format!("/p/{}.torrent", publication.id),
@@ -204,6 +239,14 @@ async fn page(
             .iter()
             .map(|tag| TagLink::new(tag))
             .collect(),
+        particulars: &publication.particulars,
+        versions: Versions::of(state, publication).await?,
+        doi_href: match publication.particulars.doi.as_str() {
+            "" => String::new(),
+            doi => doi::address(doi),
+        },
+        bibtex: bibtex(&state.links, publication),
+        bib_href: format!("/p/{}.bib", publication.id),
         day: day(publication.published_at),
         machine_time: machine_time(publication.published_at),
         torrent,

@@ -11,6 +11,7 @@ use crate::domain::publication::Words;
 use crate::web::assets::{PUBLISH, TUS};
 use crate::web::auth::Viewer;
 use crate::web::error::{WebError, page as render};
+use crate::web::particulars::Typed;
 use crate::web::text::{grouped, size};
 use crate::web::upload::Reception;
 
@@ -49,7 +50,7 @@ pub(in crate::web) async fn page(
         max_files: rules.max_files,
         max_form_files: grouped(rules.max_files.min(rules.max_form_files) as u64),
         max_title: rules.max_title_length,
-        details: DetailFields::new(&Words::default(), rules),
+        details: DetailFields::new(&Words::default(), Typed::default(), rules),
     };
     Ok(render(&form)?.into_response())
 }

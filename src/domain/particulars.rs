@@ -1,0 +1,34 @@
+//! What may be said of a publication beside its words: who finds it, which version it is, where more of it is told, and who else gives it.
+
+use serde::{Deserialize, Serialize};
+
+use super::publication::PublicationId;
+
+/// Particulars of a publication. They may change, and never change an info-hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Particulars {
+    /// Whether only those find it who have its link: it is left out of the catalogue, of feeds, and of what crawlers are told.
+    pub unlisted: bool,
+    /// The publication that it is a newer version of.
+    pub replaces: Option<PublicationId>,
+    /// Its digital object identifier, in the form that [`doi::tidy`](super::doi::tidy) gives it; may be empty.
+    pub doi: String,
+    /// Pages about it.
+    pub links: Vec<Link>,
+    /// Trackers that torrents and magnet links name after this server's own.
+    pub trackers: Vec<String>,
+    /// Web seeds that they name after this server's own (BEP 19).
+    pub web_seeds: Vec<String>,
+}
+
+/// A page about a publication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// What people read; never empty once it is kept.
+    #[serde(default)]
+    pub title: String,
+    /// Its address, http or https.
+    pub url: String,
+}
