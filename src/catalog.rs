@@ -4,6 +4,8 @@
 //! A torrent itself is read from the store with its first peer and kept in a bounded cache, so that ten thousand
 //! idle torrents cost nothing but their line in the index.
 
+mod takedowns;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -73,7 +75,7 @@ pub struct Catalog {
     tallies: Arc<RwLock<HashMap<PublicationId, Arc<Tally>>>>,
     /// How often each publication was changed since the start; a line for those that were. Never held over an await.
     editions: Arc<RwLock<HashMap<PublicationId, u64>>>,
-    /// How many were withdrawn since the start.
+    /// How many were withdrawn or taken down since the start.
     withdrawals: Arc<watch::Sender<u64>>,
     options: Options,
 }
@@ -91,6 +93,9 @@ impl Catalog {
         let (entries, followed) = store.index(0).await?;
         for entry in entries {
             index.add(entry);
+        }
+        for takedown in store.takedowns().await? {
+            index.refuse(takedown.entry);
         }
         let torrents = Cache::builder()
             .max_capacity(options.cache_bytes)
@@ -269,22 +274,27 @@ impl Catalog {
         if !withdrawn? {
             return Ok(false);
         }
-        self.index
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(publication);
-        self.torrents.invalidate(&id).await;
-        self.lock_in_use().torrents.remove(&id);
+        self.let_go(publication).await;
         self.tallies
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&id);
-        self.withdrawals
-            .send_modify(|count| *count = count.wrapping_add(1));
         Ok(true)
     }
 
-    /// Tells of withdrawals: whoever serves somebody looks then whether the torrent is still listed.
+    /// Forgets the torrent of a publication that is no longer there for others, and has its peers let go.
+    async fn let_go(&self, publication: &Publication) {
+        self.index
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(publication);
+        self.torrents.invalidate(&publication.id).await;
+        self.lock_in_use().torrents.remove(&publication.id);
+        self.withdrawals
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells of withdrawals and takedowns: whoever serves somebody looks then whether the torrent is still listed.
     pub fn withdrawals(&self) -> watch::Receiver<u64> {
         self.withdrawals.subscribe()
     }
@@ -438,6 +448,8 @@ struct Index {
     by_name: HashMap<InfoHash, Listed>,
     /// The same torrents, as encrypted handshakes name them.
     by_mark: HashMap<TorrentMark, InfoHash>,
+    /// The names of torrents that were taken down, and their publications.
+    refused: HashMap<InfoHash, PublicationId>,
     /// How often a publication was removed.
     removals: u64,
 }
@@ -454,6 +466,12 @@ impl Index {
             self.by_name.insert(name, listed);
             self.by_mark.insert(TorrentMark::of(&name), name);
         }
+    }
+
+    /// Enters what was taken down.
+    fn refuse(&mut self, entry: IndexEntry) {
+        let names = entry.info_hashes.wire();
+        self.refused.extend(names.map(|name| (name, entry.id)));
     }
 
     /// Removes a publication, but nothing of another one that has its names already.

@@ -540,7 +540,7 @@ async fn wait_for(writer: &Writer) -> Result<(), DraftError> {
 fn failure(error: &IngestError) -> Option<DraftFailure> {
     let twin = match error {
         IngestError::AlreadyPublished(twin) => Some(*twin),
-        IngestError::Name(_) | IngestError::Build(_) => None,
+        IngestError::Name(_) | IngestError::Build(_) | IngestError::TakenDown(_) => None,
         _ => return None,
     };
     Some(DraftFailure {

@@ -112,6 +112,11 @@ pub enum IngestError {
     /// The same files are published already, under this id.
     #[error("the same files are published already as {0}; share that publication")]
     AlreadyPublished(PublicationId),
+    /// The same files were published under this id, and taken down.
+    #[error(
+        "these files were taken down here as {0}, and are not published again; the page of that publication says why"
+    )]
+    TakenDown(PublicationId),
     /// The files make no valid torrent.
     #[error("no torrent can be made of these files: {0}")]
     Build(#[from] BuildError),
@@ -403,6 +408,7 @@ mod tests {
         StoredMetainfo, VerificationStore, Verified, VersionStore, WithdrawalStore,
     };
     use crate::store::sqlite::{self, SqliteStore};
+    use crate::store::takedowns::{Takedown, TakedownStore};
 
     /// Names and bytes.
     type Files<'a> = &'a [(&'a str, &'a [u8])];
@@ -803,6 +809,38 @@ mod tests {
 
         async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
             self.0.counts().await
+        }
+    }
+
+    #[async_trait]
+    impl TakedownStore for Failing {
+        async fn take_down(
+            &self,
+            id: PublicationId,
+            reason: &str,
+            account: &str,
+            now: i64,
+        ) -> Result<bool, StoreError> {
+            self.0.take_down(id, reason, account, now).await
+        }
+
+        async fn put_back(&self, id: PublicationId) -> Result<Option<IndexEntry>, StoreError> {
+            self.0.put_back(id).await
+        }
+
+        async fn takedown(&self, id: PublicationId) -> Result<Option<Takedown>, StoreError> {
+            self.0.takedown(id).await
+        }
+
+        async fn takedowns(&self) -> Result<Vec<Takedown>, StoreError> {
+            self.0.takedowns().await
+        }
+
+        async fn taken_down_with(
+            &self,
+            sha256: &[[u8; 32]],
+        ) -> Result<Option<PublicationId>, StoreError> {
+            self.0.taken_down_with(sha256).await
         }
     }
 

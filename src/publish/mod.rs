@@ -64,6 +64,8 @@ pub struct Options {
     pub max_links: usize,
     /// Trackers beside this server's own that one publication may name, at most, and as many web seeds.
     pub max_sources: usize,
+    /// Characters in the reason of a takedown, at most.
+    pub max_reason_length: usize,
 }
 
 impl Default for Options {
@@ -83,6 +85,7 @@ impl Default for Options {
             max_tag_length: 50,
             max_links: 20,
             max_sources: 20,
+            max_reason_length: 1000,
         }
     }
 }

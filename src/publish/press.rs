@@ -56,6 +56,11 @@ impl Press {
         if let Some(twin) = self.published_as(&publication.info_hashes) {
             return Err(IngestError::AlreadyPublished(twin));
         }
+        let sha256: Vec<_> = publication.files.iter().map(|file| file.sha256).collect();
+        let store = self.catalog.store();
+        if let Some(taken_down) = store.taken_down_with(&sha256).await? {
+            return Err(IngestError::TakenDown(taken_down));
+        }
         self.tasks
             .spawn_blocking(seal)
             .await

@@ -32,6 +32,9 @@ pub async fn sweep(
     let mut without_content: HashSet<PublicationId> = HashSet::new();
     let (index, _) = catalog.store().index(0).await?;
     without_content.extend(index.iter().map(|entry| entry.id));
+    // What was taken down is kept: it may be put back.
+    let takedowns = catalog.store().takedowns().await?;
+    without_content.extend(takedowns.iter().map(|takedown| takedown.entry.id));
     let is_empty = without_content.is_empty();
 
     let mut swept = Swept::default();

@@ -16,6 +16,7 @@ pub mod publications;
 pub mod snapshot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod takedowns;
 
 use std::path::PathBuf;
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::StoreError;
+use super::takedowns::TakedownStore;
 use crate::domain::history::{Day, History, Hour, SwarmSize};
 use crate::domain::publication::{Publication, PublicationId, Words};
 use crate::domain::tally::Counts;
@@ -141,7 +142,7 @@ pub struct PublicationSummary {
 /// Keeps publications and their torrents.
 #[async_trait]
 pub trait PublicationStore:
-    HistoryStore + VerificationStore + VersionStore + WithdrawalStore
+    HistoryStore + TakedownStore + VerificationStore + VersionStore + WithdrawalStore
 {
     /// Keeps a publication, its files and its torrent, and forgets the draft that it was, in one transaction.
     ///
@@ -263,7 +264,7 @@ pub trait VerificationStore: Send + Sync {
     /// Of the publications that are due, the one that was verified longest ago.
     async fn due(&self, due: Due) -> Result<Option<PublicationId>, StoreError>;
 
-    /// How many publications have files that fail, and `limit` of them.
+    /// How many publications have files that fail, and `limit` of those that are listed.
     async fn damaged(&self, limit: u32) -> Result<(u64, Vec<PublicationId>), StoreError>;
 }
 

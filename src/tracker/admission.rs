@@ -117,9 +117,11 @@ impl Admission {
         }
     }
 
-    /// Whether a torrent is on the deny list, by the name that was asked for or the one that stands for it.
+    /// Whether a torrent was taken down, or is on the deny list by the name that was asked for or the one that stands for it.
     pub(super) fn is_denied(&self, asked: &InfoHash, subject: &Subject) -> bool {
-        self.deny.includes_torrent(asked) || self.deny.includes_torrent(&subject.name)
+        subject.is_taken_down
+            || self.deny.includes_torrent(asked)
+            || self.deny.includes_torrent(&subject.name)
     }
 
     /// Whether a torrent has a swarm here, if somebody comes.

@@ -120,6 +120,8 @@ pub(super) struct Subject {
     pub(super) name: InfoHash,
     /// Where it is published here.
     pub(super) publication: Option<Listed>,
+    /// Whether it was published here, and taken down.
+    pub(super) is_taken_down: bool,
 }
 
 impl Tracker {
@@ -383,6 +385,7 @@ impl Tracker {
         Subject {
             name: publication.map_or(*info_hash, |listed| listed.primary),
             publication,
+            is_taken_down: publication.is_none() && self.catalog.taken_down(info_hash).is_some(),
         }
     }
 

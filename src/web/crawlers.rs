@@ -28,6 +28,7 @@ Disallow: /login
 Disallow: /setup
 Disallow: /account
 Disallow: /publish
+Disallow: /takedowns
 ";
 
 /// `GET /robots.txt`

@@ -14,7 +14,7 @@ use super::error::{WebError, sentence};
 use super::particulars::max_bytes_in_all;
 use super::shelf::Shelved;
 use super::state::WebState;
-use crate::domain::account::Account;
+use crate::domain::account::{Account, Role};
 use crate::domain::publication::Publication;
 use crate::publish::{EditError, Options as Rules, WordsError};
 
@@ -87,6 +87,20 @@ pub(super) fn check_permission(
     )))
 }
 
+/// Whether an account may take publications down and put them back.
+///
+/// # Errors
+/// [`WebError::Forbidden`], with who may.
+pub(super) fn check_administrator(account: &Account) -> Result<(), WebError> {
+    if account.role == Role::Admin {
+        return Ok(());
+    }
+    Err(WebError::Forbidden(format!(
+        "Your account {} has the role {}, and only administrators take publications down and put them back. Ask one of them.",
+        account.name, account.role
+    )))
+}
+
 /// The entity tag of what may change of a publication. The live figures beside it are not in it, or nobody could ever say which
 /// version they saw.
 pub(super) fn entity_tag(publication: &Publication) -> String {
@@ -128,6 +142,9 @@ impl From<EditError> for WebError {
         match error {
             EditError::Words(error) => Self::refused_words(&error),
             EditError::Changed => Self::PreconditionFailed(words),
+            EditError::NoReason => Self::Invalid(words),
+            EditError::LongReason { .. } => Self::TooLarge(words),
+            EditError::NotTakenDown => Self::NotFound(words),
             EditError::Gone => Self::no_publication(),
             EditError::Interrupted => Self::Unavailable {
                 detail: words,

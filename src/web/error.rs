@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use rand::Rng;
 use serde::Serialize;
@@ -20,6 +20,7 @@ use super::pages::Frame;
 use super::text::day;
 use crate::ambient;
 use crate::store::StoreError;
+use crate::store::takedowns::Takedown;
 
 /// tus 1.0.0 makes this status up for wrong checksums.
 const WRONG_CHECKSUM: StatusCode = match StatusCode::from_u16(460) {
@@ -45,6 +46,9 @@ pub(super) enum WebError {
     /// There was something at this address, and it was taken back.
     #[error("{0}")]
     Withdrawn(String),
+    /// What is asked for, or sent, was taken down (RFC 7725).
+    #[error("{0}")]
+    TakenDown(String),
     /// The body came too slowly.
     #[error("{0}")]
     TooSlow(String),
@@ -127,6 +131,19 @@ impl WebError {
         )
     }
 
+    /// The publication was taken down. `contact` says whom to write to; empty for nobody.
+    pub(super) fn taken_down(takedown: &Takedown, contact: &str) -> Self {
+        let reason = sentence(&takedown.reason);
+        let on = day(takedown.at);
+        let contact = match contact {
+            "" => String::new(),
+            contact => format!(" Contact: {contact}"),
+        };
+        Self::TakenDown(format!(
+            "This publication was removed on {on}. Reason: {reason}{contact}"
+        ))
+    }
+
     const fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -134,6 +151,7 @@ impl WebError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Withdrawn(_) => StatusCode::GONE,
+            Self::TakenDown(_) => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Locked(_) => StatusCode::LOCKED,
@@ -188,6 +206,10 @@ impl IntoResponse for WebError {
                     .as_secs()
                     .saturating_add(u64::from(after.subsec_nanos() > 0));
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            Self::TakenDown(_) => {
+                // RFC 7725, section 4: who blocks is this server.
+                headers.insert(LINK, HeaderValue::from_static("</>; rel=\"blocked-by\""));
             }
             Self::NotLoggedIn(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -384,6 +406,7 @@ const fn title(status: StatusCode) -> &'static str {
         StatusCode::FORBIDDEN => "Not allowed",
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::GONE => "Withdrawn",
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => "Removed",
         StatusCode::METHOD_NOT_ALLOWED => "Not possible here",
         StatusCode::REQUEST_TIMEOUT => "Too slow",
         StatusCode::CONFLICT => "Not as it is here",

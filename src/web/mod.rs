@@ -17,6 +17,7 @@
 //! | `archive`, `checksums` | a publication as one archive, and the SHA-256 of its files |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `edits` | who may change a publication, and which version of it they saw |
+//! | `particulars`, `citation` | what is said of a publication beside its words, and how it is cited |
 //! | `markdown` | descriptions as HTML that can do no harm |
 //! | `links` | addresses, from `public_url` alone |
 //! | `feed` | what was published last, for programs that follow it |

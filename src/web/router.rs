@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_request_with_state};
-use axum::routing::{get, patch, post};
+use axum::routing::{get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::WebError;
@@ -63,6 +63,7 @@ pub fn router(state: WebState) -> Router {
             "/p/{name}/withdraw",
             get(pages::withdraw::page).post(pages::withdraw::withdraw),
         )
+        .merge(takedowns())
         .route(
             "/api/v1/publications/{id}",
             get(api::publications::one)
@@ -121,6 +122,22 @@ pub fn router(state: WebState) -> Router {
         )
         .merge(site)
         .with_state(state)
+}
+
+/// What administrators take down and put back.
+fn takedowns() -> Router<WebState> {
+    Router::new()
+        .route(
+            "/p/{name}/takedown",
+            get(pages::takedowns::page).post(pages::takedowns::take_down),
+        )
+        .route("/p/{name}/put-back", post(pages::takedowns::put_back))
+        .route("/takedowns", get(pages::takedowns::list))
+        .route("/api/v1/takedowns", get(api::takedowns::list))
+        .route(
+            "/api/v1/publications/{id}/takedown",
+            put(api::takedowns::take_down).delete(api::takedowns::put_back),
+        )
 }
 
 fn form_limits(state: &WebState) -> Limits {

@@ -66,30 +66,40 @@ fn download_path(publication: &Publication, file: &PublishedFile) -> String {
 #[derive(Clone)]
 pub(super) struct Shelf {
     catalog: Catalog,
+    /// Whom people write to where something was taken down.
+    contact: Arc<str>,
     /// With the edition that the catalogue counted before it was read.
     shelved: Cache<PublicationId, (u64, Arc<Shelved>)>,
 }
 
 impl Shelf {
     /// A shelf that holds publications of `catalog`, `bytes` of them at most.
-    pub(super) fn new(catalog: Catalog, bytes: u64) -> Self {
+    pub(super) fn new(catalog: Catalog, bytes: u64, contact: &str) -> Self {
         let shelved = Cache::builder()
             .max_capacity(bytes)
             .weigher(|_, (_, shelved): &(u64, Arc<Shelved>)| shelved.weight())
             .build();
-        Self { catalog, shelved }
+        Self {
+            catalog,
+            contact: contact.into(),
+            shelved,
+        }
     }
 
     /// A publication, by its id as it stands in an address.
     ///
     /// # Errors
-    /// [`WebError::NotFound`] where there is none, [`WebError::Withdrawn`] where there was; whatever the store fails with.
+    /// [`WebError::NotFound`] where there is none, [`WebError::Withdrawn`] and [`WebError::TakenDown`] where there was; whatever the store
+    /// fails with.
     pub(super) async fn find(&self, id: &str) -> Result<Arc<Shelved>, WebError> {
         let Ok(id) = id.parse() else {
             return Err(WebError::no_publication());
         };
         if let Some(shelved) = self.get(id).await? {
             return Ok(shelved);
+        }
+        if let Some(takedown) = self.catalog.store().takedown(id).await? {
+            return Err(WebError::taken_down(&takedown, &self.contact));
         }
         let withdrawn = self.catalog.store().withdrawn(id).await?;
         Err(withdrawn.map_or_else(WebError::no_publication, WebError::withdrawn))

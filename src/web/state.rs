@@ -31,6 +31,8 @@ pub const MAX_SITEMAP_ADDRESSES: NonZeroU32 = NonZeroU32::new(50_000).expect("it
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// Whom people write to about this site, such as a mail address: shown where a publication was taken down. Empty: nobody.
+    pub contact: String,
     /// Names by which the server may be asked for, besides the host of `public_url`, IP addresses and `localhost`.
     pub hosts: Vec<String>,
     /// Networks of the proxies that are believed about where a connection or a request came from.
@@ -58,6 +60,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            contact: String::new(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             body_timeout: 60,
@@ -131,7 +134,11 @@ pub struct WebState {
 impl WebState {
     /// Lays the parts side by side.
     pub fn new(parts: Parts) -> Self {
-        let shelf = Shelf::new(parts.catalog.clone(), parts.options.cache_bytes);
+        let shelf = Shelf::new(
+            parts.catalog.clone(),
+            parts.options.cache_bytes,
+            &parts.options.contact,
+        );
         let content = Content::new(parts.catalog.clone(), shelf.clone(), parts.reader.clone());
         Self {
             catalog: parts.catalog,

@@ -380,6 +380,7 @@ impl From<IngestError> for WebError {
             | IngestError::Build(_) => Self::Invalid(words),
             IngestError::TooManyFiles { .. } => Self::TooLarge(words),
             IngestError::AlreadyPublished(_) => Self::Conflict(words),
+            IngestError::TakenDown(_) => Self::TakenDown(words),
             IngestError::TooManyUploads | IngestError::Interrupted => Self::Unavailable {
                 detail: words,
                 after: Duration::from_secs(30),

@@ -44,6 +44,7 @@ mod simulation;
 mod statistics;
 mod super_seeding;
 mod support;
+mod takedowns;
 mod tracker;
 mod udp_tracker;
 mod uploads;

@@ -12,6 +12,8 @@ pub(crate) mod passkeys;
 #[cfg(feature = "sqlite")]
 pub(crate) mod publications;
 #[cfg(feature = "sqlite")]
+mod takedowns;
+#[cfg(feature = "sqlite")]
 mod versions;
 
 #[cfg(feature = "sqlite")]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::catalogue::{self, found};
-use super::versions;
+use super::{takedowns, versions};
 use crate::domain::history::{Day, History, Hour, SwarmSize};
 use crate::domain::particulars::{Link, Particulars};
 use crate::domain::publication::{Publication, PublicationId, PublishedFile, Words};
@@ -79,6 +79,7 @@ pub(crate) async fn check(store: &dyn PublicationStore) {
     catalogue::check(store).await;
     forgets_what_is_withdrawn_but_that_it_was(store).await;
     versions::check(store).await;
+    takedowns::check(store).await;
     catalogue::counts_matches_up_to_a_bound(store).await;
 }
 

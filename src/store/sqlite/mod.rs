@@ -11,6 +11,7 @@ mod listing;
 mod passkeys;
 mod publications;
 mod search;
+mod takedowns;
 mod verification;
 mod versions;
 mod withdrawals;
@@ -29,7 +30,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 12] = [
     (
         1,
         "publications and accounts",
@@ -79,6 +80,11 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
         10,
         "particulars",
         include_str!("../../../migrations/sqlite/0010_particulars.sql"),
+    ),
+    (
+        11,
+        "takedowns",
+        include_str!("../../../migrations/sqlite/0011_takedowns.sql"),
     ),
     (
         12,

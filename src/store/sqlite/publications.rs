@@ -23,8 +23,9 @@ use crate::store::publications::{
     StoredMetainfo,
 };
 
-/// Number, id, info-hashes and bytes of a publication.
-type IndexRow = (i64, String, Option<Vec<u8>>, Option<Vec<u8>>, i64);
+/// The publication `$1`, but for what was taken down.
+const PUBLICATION: &str =
+    "SELECT * FROM publication WHERE id = $1 AND id NOT IN (SELECT publication FROM takedown)";
 
 #[async_trait]
 impl PublicationStore for SqliteStore {
@@ -92,7 +93,7 @@ impl PublicationStore for SqliteStore {
     }
 
     async fn publication(&self, id: PublicationId) -> Result<Option<Publication>, StoreError> {
-        let row: Option<PublicationRow> = sqlx::query_as("SELECT * FROM publication WHERE id = $1")
+        let row: Option<PublicationRow> = sqlx::query_as(PUBLICATION)
             .bind(id.as_str())
             .fetch_optional(&self.readers)
             .await?;
@@ -132,7 +133,7 @@ impl PublicationStore for SqliteStore {
         to: &Words,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.write().await?;
-        let row: Option<PublicationRow> = sqlx::query_as("SELECT * FROM publication WHERE id = $1")
+        let row: Option<PublicationRow> = sqlx::query_as(PUBLICATION)
             .bind(id.as_str())
             .fetch_optional(&mut *transaction)
             .await?;
@@ -214,24 +215,17 @@ impl PublicationStore for SqliteStore {
     }
 
     async fn index(&self, after: i64) -> Result<(Vec<IndexEntry>, i64), StoreError> {
-        let rows: Vec<IndexRow> = sqlx::query_as(
+        let rows = sqlx::query(
             "SELECT number, id, info_hash_v1, info_hash_v2, total_length
              FROM listing JOIN publication ON publication.id = listing.publication
-             WHERE number > $1 ORDER BY number",
+             WHERE number > $1 AND id NOT IN (SELECT publication FROM takedown) ORDER BY number",
         )
         .bind(after)
         .fetch_all(&self.readers)
         .await?;
-        let last = rows.last().map_or(after, |row| row.0);
-        let entries = rows.into_iter().map(|(_, id, v1, v2, total_length)| {
-            let id = to_id(&id)?;
-            Ok(IndexEntry {
-                id,
-                info_hashes: to_info_hashes(id, v1.as_deref(), v2.as_deref())?,
-                total_length: from_integer(total_length),
-            })
-        });
-        Ok((entries.collect::<Result<_, StoreError>>()?, last))
+        let last = rows.last().map(|row| row.try_get("number")).transpose()?;
+        let entries = rows.iter().map(to_index_entry);
+        Ok((entries.collect::<Result<_, _>>()?, last.unwrap_or(after)))
     }
 
     async fn counts(&self) -> Result<Vec<(PublicationId, Counts)>, StoreError> {
@@ -244,6 +238,17 @@ impl PublicationStore for SqliteStore {
             .map(|row| Ok((to_id(row.try_get("publication")?)?, to_counts(row)?)))
             .collect()
     }
+}
+
+/// The line of the index in a row that has its columns by name.
+pub(super) fn to_index_entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
+    let id = to_id(row.try_get("id")?)?;
+    let v1: Option<&[u8]> = row.try_get("info_hash_v1")?;
+    Ok(IndexEntry {
+        id,
+        info_hashes: to_info_hashes(id, v1, row.try_get("info_hash_v2")?)?,
+        total_length: from_integer(row.try_get("total_length")?),
+    })
 }
 
 /// The counts in a row that has them all by name.

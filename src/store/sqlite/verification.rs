@@ -37,7 +37,8 @@ impl VerificationStore for SqliteStore {
     async fn due(&self, due: Due) -> Result<Option<PublicationId>, StoreError> {
         let row: Option<(String,)> = sqlx::query_as(
             "SELECT id FROM publication
-             WHERE verified_at <= $1 OR (damaged_files > 0 AND verified_at <= $2)
+             WHERE (verified_at <= $1 OR (damaged_files > 0 AND verified_at <= $2))
+                 AND id NOT IN (SELECT publication FROM takedown)
              ORDER BY verified_at LIMIT 1",
         )
         .bind(due.verified_until)
@@ -49,11 +50,13 @@ impl VerificationStore for SqliteStore {
 
     async fn damaged(&self, limit: u32) -> Result<(u64, Vec<PublicationId>), StoreError> {
         let count: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM publication WHERE damaged_files > 0")
+            sqlx::query_scalar("SELECT count(*) FROM publication WHERE damaged_files > 0 AND id NOT IN (SELECT publication FROM takedown)")
                 .fetch_one(&self.readers)
                 .await?;
         let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT id FROM publication WHERE damaged_files > 0 ORDER BY verified_at DESC, id LIMIT $1",
+            "SELECT id FROM publication
+             WHERE damaged_files > 0 AND NOT unlisted AND id NOT IN (SELECT publication FROM takedown)
+             ORDER BY verified_at DESC, id LIMIT $1",
         )
         .bind(limit)
         .fetch_all(&self.readers)

@@ -24,7 +24,7 @@ const NEWER: &str = "WITH RECURSIVE line (id, steps) AS (
     FROM line
     CROSS JOIN publication ON publication.id = line.id
     CROSS JOIN listing ON listing.publication = line.id
-    WHERE line.steps > 0
+    WHERE line.steps > 0 AND line.id NOT IN (SELECT publication FROM takedown)
         AND (NOT publication.unlisted OR coalesce((SELECT unlisted FROM publication WHERE id = $1), 0))
     ORDER BY line.steps, listing.number";
 

@@ -12,13 +12,14 @@ impl WithdrawalStore for SqliteStore {
     async fn withdraw(&self, id: PublicationId, now: i64) -> Result<bool, StoreError> {
         let mut transaction = self.write().await?;
         sqlx::query(
-            "INSERT INTO withdrawal (publication, withdrawn_at, replaces) SELECT id, $2, replaces FROM publication WHERE id = $1",
+            "INSERT INTO withdrawal (publication, withdrawn_at, replaces) SELECT id, $2, replaces FROM publication
+             WHERE id = $1 AND id NOT IN (SELECT publication FROM takedown)",
         )
         .bind(id.as_str())
         .bind(now)
         .execute(&mut *transaction)
         .await?;
-        let removed = sqlx::query("DELETE FROM publication WHERE id = $1")
+        let removed = sqlx::query("DELETE FROM publication WHERE id = $1 AND id NOT IN (SELECT publication FROM takedown)")
             .bind(id.as_str())
             .execute(&mut *transaction)
             .await?;

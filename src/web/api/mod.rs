@@ -4,4 +4,5 @@ pub(super) mod drafts;
 pub(super) mod edit;
 pub(super) mod events;
 pub(super) mod publications;
+pub(super) mod takedowns;
 pub(super) mod uploads;

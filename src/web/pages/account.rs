@@ -10,6 +10,7 @@ use http::header::SET_COOKIE;
 use serde::Deserialize;
 
 use super::Frame;
+use super::takedowns::may_take_down;
 use crate::domain::account::{MIN_PASSWORD_LENGTH, WhoMayPublish};
 use crate::web::auth::{Auth, LoginError, SetupError, SourceAddress, Viewer};
 use crate::web::error::{WebError, page, sentence, with_refusal};
@@ -43,6 +44,7 @@ struct AccountPage<'a> {
     frame: Frame,
     name: &'a str,
     role: &'static str,
+    may_take_down: bool,
     /// Where the account's own torrents announce; `None` where all announce at one address.
     announce: Option<String>,
 }
@@ -139,6 +141,7 @@ pub(in crate::web) async fn account_page(
         frame: Frame::new(Some(&account), who_may_publish),
         name: &account.name,
         role: account.role.as_str(),
+        may_take_down: may_take_down(Some(&account)),
         announce: trackers
             .filter(|_| personal.is_needed())
             .and_then(|trackers| trackers.into_iter().flatten().next()),

@@ -8,6 +8,7 @@ pub(super) mod edit;
 pub(super) mod publication;
 pub(super) mod publish;
 pub(super) mod stats;
+pub(super) mod takedowns;
 pub(super) mod versions;
 pub(super) mod withdraw;
 

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use super::Frame;
 use super::about::About;
 use super::details::name_in_words;
+use super::takedowns::may_take_down;
 use super::versions::Versions;
 use crate::ambient;
 use crate::domain::account::Account;
@@ -85,6 +86,7 @@ struct PublicationPage<'a> {
     checksums_href: String,
     /// What the addresses to change it begin with; `None` where whoever looks may not.
     own: Option<String>,
+    may_take_down: bool,
     /// What cannot be sent, and why; `None` where all is well, as far as it was read.
     damage: Option<String>,
     verified: String,
@@ -274,6 +276,7 @@ async fn page(
         archive_href: format!("/files/{}.zip", publication.id),
         checksums_href: format!("/files/{}/SHA256SUMS", publication.id),
         api_href: format!("/api/v1/publications/{}", publication.id),
+        may_take_down: may_take_down(viewer),
         own: viewer
             .filter(|viewer| publication.may_be_edited_by(viewer))
             .map(|_| format!("/p/{}", publication.id)),
