@@ -24,6 +24,24 @@ if (navigator.clipboard) {
   }
 }
 
+// What a description will look like, beneath the field.
+for (const button of document.querySelectorAll("[data-markdown]")) {
+  button.hidden = false;
+  button.addEventListener("click", async (event) => {
+    event.preventDefault();
+    const place = document.getElementById("description-preview");
+    try {
+      const description = button.form.elements.description.value;
+      const answer = await fetch("/markdown", { method: "POST", body: new URLSearchParams({ description }) });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      place.replaceChildren(...page.querySelector(answer.ok ? ".prose" : "main").childNodes);
+    } catch {
+      place.textContent = "There is no preview: the server cannot be reached. Try again in a moment.";
+    }
+    place.hidden = false;
+  });
+}
+
 // A button that shows what is typed into a password field.
 for (const input of document.querySelectorAll("[data-reveal]")) {
   const wrap = document.createElement("div");

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use http::header::{
@@ -34,6 +34,11 @@ use crate::reader::{ReadError, Reader};
 /// What a page that plays a file in the browser may read of the answer.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Accept-Ranges, Content-Length, Content-Range, ETag");
+
+/// Nothing is loaded, nothing runs, and only our own pages frame it.
+const VIEWED: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+);
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
@@ -209,6 +214,7 @@ pub(super) async fn file(
     State(content): State<Content>,
     method: Method,
     Path((id, path)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, WebError> {
     // A file of that name goes before the list of all.
@@ -216,7 +222,20 @@ pub(super) async fn file(
     if is_list {
         return checksums::list(content.shelf.find(&id).await?, &method, &headers);
     }
-    answer(&content, Door::Files, &method, &id, &path, &headers).await
+    let mut response = answer(&content, Door::Files, &method, &id, &path, &headers).await?;
+    if query.as_deref() == Some("view") {
+        show_document(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Lets our preview page show a PDF in the browser's own viewer, which is apart from this site, runs nothing on it, and would not start in a
+/// sandbox. The policy leaves nothing to a browser that takes the bytes for a page.
+fn show_document(headers: &mut HeaderMap) {
+    if headers.get(CONTENT_TYPE) == Some(&HeaderValue::from_static("application/pdf")) {
+        headers.insert(CONTENT_SECURITY_POLICY, VIEWED);
+        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
+    }
 }
 
 async fn answer(

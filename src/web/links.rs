@@ -202,6 +202,16 @@ pub(super) fn file_path(publication: &Publication, path: &FilePath) -> String {
     address
 }
 
+/// The path at which a file of a publication is shown.
+pub(super) fn preview_path(publication: &Publication, path: &FilePath) -> String {
+    let file = file_path(publication, path);
+    file.replacen(
+        &format!("/files/{}", publication.id),
+        &format!("/p/{}/preview", publication.id),
+        1,
+    )
+}
+
 /// One segment of a path, percent-encoded.
 pub(super) fn encode_segment(segment: &str) -> String {
     utf8_percent_encode(segment, SEGMENT).to_string()

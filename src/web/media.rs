@@ -29,6 +29,70 @@ pub(super) fn media_type(name: &str) -> Mime {
     }
 }
 
+/// How a page shows a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preview {
+    /// As a picture.
+    Image,
+    /// With a player.
+    Audio,
+    /// With a player and a screen.
+    Video,
+    /// Its first part as it is written, whatever language that is in: nothing of it runs.
+    Text,
+    /// With the browser's own viewer.
+    Pdf,
+}
+
+/// Ends of names of pictures that browsers show. Not SVG, which is a document with scripts.
+const IMAGES: &[&str] = &["avif", "bmp", "gif", "ico", "jpeg", "jpg", "png", "webp"];
+const AUDIO: &[&str] = &[
+    "aac", "flac", "m4a", "mp3", "oga", "ogg", "opus", "wav", "weba",
+];
+const VIDEOS: &[&str] = &["m4v", "mov", "mp4", "ogv", "webm"];
+const TEXTS: &[&str] = &[
+    "asc", "bib", "c", "cfg", "cff", "conf", "cpp", "css", "csv", "diff", "go", "h", "htm", "html",
+    "ini", "java", "js", "json", "jsonl", "log", "lua", "markdown", "md", "nfo", "patch", "pl",
+    "py", "r", "rb", "rs", "rst", "sh", "sha1", "sha256", "sql", "srt", "svg", "tex", "toml",
+    "tsv", "txt", "vtt", "xml", "yaml", "yml",
+];
+/// Whole names of texts.
+const NAMED_TEXTS: &[&str] = &[
+    "authors",
+    "changelog",
+    "changes",
+    "citation",
+    "copying",
+    "license",
+    "licence",
+    "makefile",
+    "md5sums",
+    "news",
+    "notice",
+    "readme",
+    "sha256sums",
+    "todo",
+];
+
+impl Preview {
+    /// How a file of this name can be shown, if it can.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let Some((_, end)) = name.rsplit_once('.') else {
+            return NAMED_TEXTS.contains(&&*name).then_some(Self::Text);
+        };
+        let kinds = [
+            (IMAGES, Self::Image),
+            (AUDIO, Self::Audio),
+            (VIDEOS, Self::Video),
+            (TEXTS, Self::Text),
+            (&["pdf"], Self::Pdf),
+        ];
+        let mut kinds = kinds.into_iter();
+        kinds.find_map(|(ends, kind)| ends.contains(&end).then_some(kind))
+    }
+}
+
 /// Whether a browser shows a file of this type without running anything in it.
 fn is_harmless(kind: &Mime) -> bool {
     match (kind.type_(), kind.subtype()) {
@@ -117,6 +181,28 @@ mod tests {
                     .starts_with("inline"),
                 "{name} is {kind}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_shown_goes_by_the_end_of_its_name() {
+        for (name, preview) in [
+            ("a.PNG", Some(Preview::Image)),
+            ("a.svg", Some(Preview::Text)),
+            ("a.html", Some(Preview::Text)),
+            ("README", Some(Preview::Text)),
+            ("png", None),
+            ("a.flac", Some(Preview::Audio)),
+            ("a.tar.webm", Some(Preview::Video)),
+            ("a.pdf", Some(Preview::Pdf)),
+            ("a.pdf.exe", None),
+        ] {
+            assert_eq!(Preview::of(name), preview, "{name}");
+        }
+        // What is loaded as a picture, a sound or a film is what its answer says too.
+        for end in [IMAGES, AUDIO, VIDEOS].concat() {
+            let kind = media_type(&format!("a.{end}"));
+            assert!(is_harmless(&kind), "{end} is {kind}");
         }
     }
 

@@ -19,6 +19,7 @@
 //! | `edits` | who may change a publication, and which version of it they saw |
 //! | `particulars`, `citation` | what is said of a publication beside its words, and how it is cited |
 //! | `markdown` | descriptions as HTML that can do no harm |
+//! | `peek`, `qr` | what a page shows of a file, and the code of a magnet link |
 //! | `links` | addresses, from `public_url` alone |
 //! | `feed` | what was published last, for programs that follow it |
 //! | `crawlers` | `robots.txt` and the sitemap, for search engines |
@@ -53,8 +54,10 @@ mod metrics;
 mod pages;
 mod particulars;
 mod patience;
+mod peek;
 mod personal;
 mod proxies;
+mod qr;
 mod router;
 mod serve;
 mod shelf;

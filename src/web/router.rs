@@ -59,6 +59,7 @@ pub fn router(state: WebState) -> Router {
             "/p/{name}/edit",
             get(pages::edit::page).post(pages::edit::save),
         )
+        .route("/markdown", post(pages::markdown::page))
         .route(
             "/p/{name}/withdraw",
             get(pages::withdraw::page).post(pages::withdraw::withdraw),
@@ -82,6 +83,7 @@ pub fn router(state: WebState) -> Router {
         // A publication's page, `{id}.torrent`, `{id}.magnet` and `{id}.bib`.
         .route("/p/{name}", get(pages::publication::page_or_torrent))
         .route("/p/{name}/latest", get(pages::versions::latest))
+        .route("/p/{name}/preview/{*path}", get(pages::preview::page))
         .route("/files/{name}", get(archive::archive))
         .route("/files/{id}/{*path}", get(content::file))
         .route("/feed.xml", get(feed::rss))

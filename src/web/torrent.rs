@@ -118,6 +118,24 @@ impl Mint {
         magnet.to_string()
     }
 
+    /// The same with no more than a client needs to begin: for a code that a camera reads.
+    pub(super) fn short_magnet(
+        &self,
+        publication: &Publication,
+        trackers: &[Vec<String>],
+    ) -> String {
+        let mut magnet = Magnet::new(publication.info_hashes);
+        magnet.trackers = trackers
+            .first()
+            .into_iter()
+            .flatten()
+            .take(1)
+            .cloned()
+            .collect();
+        magnet.peers = self.peers.iter().map(ToString::to_string).collect();
+        magnet.to_string()
+    }
+
     /// This server's own web seed, and those that the publisher has named.
     fn web_seeds(&self, publication: &Publication) -> Vec<String> {
         let own = self.links.web_seed(publication);

@@ -9,6 +9,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deflateSync } from "node:zlib";
 
 import { check, openBrowser, picture, PICTURES } from "./browser.mjs";
 import { startServer } from "./server.mjs";
@@ -21,7 +22,7 @@ const tests = [];
 const test = (name, run) => tests.push({ name, run });
 
 const report = await files();
-let server, browser, people, session, report_page, folder_page;
+let server, browser, people, session, report_page, folder_page, media_page;
 
 test("the set-up link makes the administrator and leads to the publish page", async () => {
   const page = await people.newPage();
@@ -308,6 +309,78 @@ test("a publication is withdrawn after a question, and its page says so", async 
   await page.close();
 });
 
+test("pictures, sounds, films, documents and texts are shown, and nothing in them runs", async () => {
+  let page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await writeFile(join(scratch, "marsh media", "film.webm"), await film(page));
+  await page.getByLabel("Choose a folder").setInputFiles(join(scratch, "marsh media"));
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*");
+  media_page = page.url();
+  await page.getByRole("heading", { name: "The marsh in pictures" }).waitFor();
+  await check(page, "publication-media");
+  const open = async (name) => {
+    await page.goto(media_page);
+    await page.getByRole("link", { name: `Preview of ${name}` }).click();
+    await page.waitForURL("**/preview/**");
+  };
+
+  await open("evening.png");
+  assert.equal(await page.locator(".view img").evaluate(async (img) => { await img.decode(); return img.naturalWidth; }), 640);
+  await check(page, "preview-image");
+
+  await open("birds.wav");
+  const ranges = [];
+  page.on("request", (request) => request.headers().range && ranges.push(request.headers().range));
+  const seek = (player) => new Promise((resolve, reject) => {
+    player.addEventListener("error", () => reject(new Error(player.error.message)));
+    player.addEventListener("loadedmetadata", () => { player.currentTime = player.duration * 0.9; });
+    player.addEventListener("seeked", () => resolve(player.currentTime / player.duration));
+    player.load();
+  });
+  await page.locator("audio").evaluate((player) => { player.preload = "metadata"; });
+  assert.ok(await page.locator("audio").evaluate(seek) > 0.8, "the sound cannot be wound on");
+  assert.ok(ranges.some((range) => !range.startsWith("bytes=0-")), `nothing but the start was asked for: ${ranges}`);
+  await check(page, "preview-audio");
+
+  await open("film.webm");
+  assert.ok(await page.locator("video").evaluate((player) => new Promise((resolve) => {
+    if (player.videoWidth) resolve(player.videoWidth);
+    player.addEventListener("loadedmetadata", () => resolve(player.videoWidth));
+  })) > 0, "the film has no pictures");
+  await check(page, "preview-video");
+
+  await open("notes.txt");
+  await page.getByText("Mud up to the knees.").waitFor();
+  await check(page, "preview-text");
+
+  await open("page.html");
+  await page.getByText("<script>document.title").waitFor();
+  assert.match(await page.title(), /^page\.html/);
+  await check(page, "preview-html");
+  const html = await page.request.get(await page.getByRole("link", { name: "Download" }).evaluate((link) => link.href));
+  assert.match(html.headers()["content-security-policy"], /^sandbox/);
+  assert.match(html.headers()["content-disposition"], /^attachment/);
+
+  await open("paper.pdf");
+  await page.locator("iframe").waitFor();
+  await check(page, "preview-pdf");
+
+  await open("README.md");
+  await check(page, "preview-markdown");
+  await page.close();
+});
+
+test("a description is looked at before it is published", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Description", { exact: true }).fill(NOTES);
+  await page.getByRole("button", { name: "Preview the description" }).click();
+  await page.getByRole("heading", { name: "Where" }).waitFor();
+  await check(page, "publish-description");
+  await page.close();
+});
+
 test("a copy button copies", async () => {
   await people.grantPermissions(["clipboard-read", "clipboard-write"], { origin: server.url });
   const page = await people.newPage();
@@ -393,7 +466,7 @@ test("all of it works without a script", async () => {
   await page.getByRole("button", { name: "Publish" }).click();
   await page.waitForURL("**/p/*");
   assert.equal(await page.locator("h1").innerText(), "without script.txt");
-  for (const name of ["Download torrent", "Magnet link", "Download directly"]) {
+  for (const name of ["Download torrent", "Magnet link", "Download directly", "SHA256SUMS", "Preview of without script.txt"]) {
     assert.ok(await page.getByRole("link", { name }).isVisible(), `${name} is missing`);
   }
   await check(page, "publication-without-script");
@@ -417,6 +490,8 @@ for (const colorScheme of ["light", "dark"]) {
       ["publish", "/publish"],
       ["publication", new URL(report_page).pathname],
       ["publication-folder", new URL(folder_page).pathname],
+      ["publication-media", new URL(media_page).pathname],
+      ...["evening.png", "birds.wav", "film.webm", "notes.txt", "README.md", "paper.pdf"].map((name) => [`preview-${name}`, `${new URL(media_page).pathname}/preview/marsh%20media/${name}`]),
       ["edit", `${new URL(folder_page).pathname}/edit`],
       ["withdraw", `${new URL(folder_page).pathname}/withdraw`],
       ["statistics", "/stats"],
@@ -470,11 +545,87 @@ async function files() {
   await writeFile(join(folder, "übersicht.txt"), "Nebel am Morgen.\n");
   await writeFile(join(folder, "a-name-that-is-very-long-and-has-no-place-to-break-".repeat(4) + ".bin"), bytes(70_000, 3));
   await writeFile(join(scratch, "field notes", "photo.png"), bytes(40_000, 4));
+  await marshMedia(join(scratch, "marsh media"));
   for (const [name, count] of [["two hundred", 200], ["two hundred and one", 201]]) {
     await mkdir(join(scratch, name));
     for (let number = 0; number < count; number += 1) await writeFile(join(scratch, name, `${number}.bin`), bytes(20_000 + number * 1_000, count * 1_000 + number));
   }
   return { files: paths };
+}
+
+/** The sum that PNG has behind each part. */
+function crc32(bytes) {
+  let sum = -1;
+  for (const byte of bytes) {
+    sum ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) sum = (sum >>> 1) ^ (sum & 1 ? 0xedb88320 : 0);
+  }
+  return ~sum >>> 0;
+}
+
+/** A folder of what browsers show; a film is added in the browser, which makes one. */
+async function marshMedia(folder) {
+  await mkdir(folder);
+  await writeFile(join(folder, "README.md"), "# The marsh in pictures\n\nTaken at *dusk*. See [the survey](https://example.org/).\n\n| file | what |\n|---|---|\n| evening.png | the sky |\n| birds.wav | one bird |\n");
+  await writeFile(join(folder, "notes.txt"), "Mud up to the knees.\n".repeat(40));
+  await writeFile(join(folder, "page.html"), "<script>document.title = 'it ran'</script>\n<h1>A page</h1>\n");
+  const rate = 48_000, samples = Buffer.alloc(rate * 2 * 120);
+  for (let n = 0; n < samples.length / 2; n += 1) samples.writeInt16LE(Math.round(9000 * Math.sin(n * n / 3e9)), n * 2);
+  const head = Buffer.from("RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\0\0\0\0\0\0\0\x02\0\x10\0data\0\0\0\0", "latin1");
+  head.writeUInt32LE(36 + samples.length, 4);
+  head.writeUInt32LE(rate, 24);
+  head.writeUInt32LE(rate * 2, 28);
+  head.writeUInt32LE(samples.length, 40);
+  await writeFile(join(folder, "birds.wav"), Buffer.concat([head, samples]));
+
+  const [width, height] = [640, 400], rows = [];
+  for (let y = 0; y < height; y += 1) {
+    const row = Buffer.alloc(1 + width * 3);
+    for (let x = 0; x < width; x += 1) row.set([200 - y / 3, 110 + y / 8 + x / 16, 60 + y / 3], 1 + x * 3);
+    rows.push(row);
+  }
+  const part = (type, bytes) => {
+    const typed = Buffer.concat([Buffer.from(type), bytes]), out = Buffer.alloc(8);
+    out.writeUInt32BE(bytes.length);
+    out.writeUInt32BE(crc32(typed), 4);
+    return Buffer.concat([out.subarray(0, 4), typed, out.subarray(4)]);
+  };
+  const size = Buffer.from([0, 0, width >> 8, width & 255, 0, 0, height >> 8, height & 255, 8, 2, 0, 0, 0]);
+  await writeFile(join(folder, "evening.png"), Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), part("IHDR", size), part("IDAT", deflateSync(Buffer.concat(rows))), part("IEND", Buffer.alloc(0))]));
+
+  const words = "BT /F1 24 Tf 72 700 Td (Soil survey of the Elbe marshes) Tj ET";
+  const objects = ["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>", `<</Length ${words.length}>>stream\n${words}\nendstream`, "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"];
+  let pdf = "%PDF-1.4\n";
+  const places = objects.map((object, n) => { const at = pdf.length; pdf += `${n + 1} 0 obj${object}endobj\n`; return at; });
+  pdf += `xref\n0 6\n0000000000 65535 f \n${places.map((at) => `${String(at).padStart(10, "0")} 00000 n \n`).join("")}trailer<</Size 6/Root 1 0 R>>\nstartxref\n${pdf.length}\n%%EOF\n`;
+  await writeFile(join(folder, "paper.pdf"), pdf);
+}
+
+/** A second of film, as the browser records it. */
+async function film(page) {
+  const base64 = await page.evaluate(async () => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
+    const pen = canvas.getContext("2d");
+    const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: "video/webm" });
+    const parts = [];
+    recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
+    const ended = new Promise((resolve) => recorder.addEventListener("stop", resolve));
+    recorder.start();
+    const begin = performance.now();
+    while (performance.now() - begin < 1000) {
+      const at = (performance.now() - begin) / 1000;
+      pen.fillStyle = `hsl(${100 + 60 * at} 40% 40%)`;
+      pen.fillRect(0, 0, 320, 180);
+      pen.fillStyle = "#fff";
+      pen.fillRect(280 * at, 70, 40, 40);
+      await new Promise(requestAnimationFrame);
+    }
+    recorder.stop();
+    await ended;
+    const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  });
+  return Buffer.from(base64, "base64");
 }
 
 async function sha256(path) {

@@ -5,6 +5,8 @@ pub(super) mod account;
 pub(super) mod browse;
 mod details;
 pub(super) mod edit;
+pub(super) mod markdown;
+pub(super) mod preview;
 pub(super) mod publication;
 pub(super) mod publish;
 pub(super) mod stats;

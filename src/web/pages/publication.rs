@@ -19,15 +19,18 @@ use crate::domain::history::SwarmSize;
 use crate::domain::licence::Licence;
 use crate::domain::particulars::Particulars;
 use crate::domain::publication::{Publication, PublishedFile};
+use crate::domain::tally::Counts;
 use crate::proto::metainfo::info::Format;
 use crate::web::auth::Viewer;
 use crate::web::chart::Chart;
 use crate::web::citation::bibtex;
 use crate::web::error::{WebError, page as render};
-use crate::web::links::{encode_segment, file_path};
+use crate::web::links::{encode_segment, file_path, preview_path};
 use crate::web::markdown::to_html;
-use crate::web::media::attachment;
+use crate::web::media::{Preview, attachment};
+use crate::web::peek::{beginning, is_markdown, readme};
 use crate::web::personal::Personal;
+use crate::web::qr::QrCode;
 use crate::web::state::WebState;
 use crate::web::text::{counted, day, grouped, machine_time, shown, size};
 use crate::web::torrent::Mint;
@@ -38,6 +41,9 @@ const UNATTENDED: SwarmSize = SwarmSize {
     seeders: 1,
     leechers: 0,
 };
+
+/// Bytes of a README that the page shows.
+const README: u64 = 64 * 1024;
 
 /// Files that the page lists; the API and the torrent list all.
 const LISTED_FILES: usize = 1000;
@@ -79,6 +85,8 @@ struct PublicationPage<'a> {
     web_seed: String,
     folder: Option<String>,
     files: Vec<FileRow>,
+    readme: Option<ReadmeWords>,
+    qr: Option<QrCode>,
     unlisted: Option<String>,
     api_href: String,
     /// All files in one.
@@ -109,9 +117,21 @@ struct TagLink {
     name: String,
 }
 
+/// The README, or the first part of it.
+struct ReadmeWords {
+    name: String,
+    /// Where the file is shown by itself.
+    href: String,
+    text: String,
+    is_html: bool,
+    is_cut: bool,
+}
+
 #[derive(Clone)]
 struct FileRow {
     href: String,
+    /// Where it is shown, if it can be.
+    preview: Option<String>,
     path: String,
     size: String,
     exact_size: String,
@@ -221,6 +241,8 @@ async fn page(
     let swarm = state.tracker.counts(&publication.info_hashes);
     let health = Health::of(state, publication).await?;
     let frame = Frame::new(viewer, state.who_may_publish);
+    let readme = read_readme(state, publication).await;
+    let qr = trackers.and_then(|trackers| QrCode::of(&mint.short_magnet(publication, trackers)));
     let rows = publication
         .files
         .iter()
@@ -252,6 +274,8 @@ async fn page(
         day: day(publication.published_at),
         machine_time: machine_time(publication.published_at),
         torrent,
+        readme,
+        qr,
         login_href: format!("/login?next=/p/{}", publication.id),
         only_file: files
             .first()
@@ -290,15 +314,26 @@ async fn page(
             leechers: grouped(u64::from(swarm.leechers)),
             completed: grouped(counts.completed),
         },
-        given: GivenWords {
-            peers_now: grouped(state.engine.peer_count(publication.id)),
-            by_peers: size(counts.peer_bytes),
-            by_web_seed: size(counts.web_seed_bytes),
-            directly: size(counts.file_bytes),
-            saved: size(counts.saved_bytes()),
-        },
+        given: GivenWords::new(state.engine.peer_count(publication.id), &counts),
     };
     Ok(render(&page)?.into_response())
+}
+
+/// The README of a publication, if there is one and it can be read: without it the page is still of use.
+async fn read_readme(state: &WebState, publication: &Publication) -> Option<ReadmeWords> {
+    let place = readme(publication)?;
+    let path = &publication.files.get(place)?.path;
+    let whole = state.content.whole(publication.id.as_str()).await.ok()?;
+    let read = beginning(&whole, place, README).await.ok()?;
+    let text = read.text.filter(|text| !text.trim().is_empty())?;
+    let is_html = is_markdown(path.file_name());
+    Some(ReadmeWords {
+        name: path.file_name().to_owned(),
+        href: preview_path(publication, path),
+        text: if is_html { to_html(&text) } else { text },
+        is_html,
+        is_cut: read.is_cut,
+    })
 }
 
 async fn torrent_file(
@@ -330,6 +365,18 @@ fn magnet_link(
     Ok((StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response())
 }
 
+impl GivenWords {
+    fn new(peers: u64, counts: &Counts) -> Self {
+        Self {
+            peers_now: grouped(peers),
+            by_peers: size(counts.peer_bytes),
+            by_web_seed: size(counts.web_seed_bytes),
+            directly: size(counts.file_bytes),
+            saved: size(counts.saved_bytes()),
+        }
+    }
+}
+
 impl LicenceWords {
     fn new(licence: &Licence) -> Self {
         Self {
@@ -353,6 +400,8 @@ impl FileRow {
     fn new(publication: &Publication, file: &PublishedFile) -> Self {
         Self {
             href: file_path(publication, &file.path),
+            preview: Preview::of(file.path.file_name())
+                .map(|_| preview_path(publication, &file.path)),
             path: shown(&file.path.to_string()),
             size: size(file.length),
             exact_size: grouped(file.length),

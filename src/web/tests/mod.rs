@@ -5,6 +5,7 @@ mod archives;
 mod content;
 mod guard;
 mod pages;
+mod previews;
 mod uploads;
 
 use std::net::SocketAddr;
