@@ -6,11 +6,13 @@ use super::publication::PublicationId;
 
 /// Particulars of a publication. They may change, and never change an info-hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Particulars {
     /// Whether only those find it who have its link: it is left out of the catalogue, of feeds, and of what crawlers are told.
     pub unlisted: bool,
     /// The publication that it is a newer version of.
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
     pub replaces: Option<PublicationId>,
     /// Its digital object identifier, in the form that [`doi::tidy`](super::doi::tidy) gives it; may be empty.
     pub doi: String,
@@ -24,6 +26,7 @@ pub struct Particulars {
 
 /// A page about a publication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// What people read; never empty once it is kept.

@@ -9,8 +9,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state, map_request_with_state};
-use axum::routing::{get, patch, post, put};
+use axum::routing::{get, options, post};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::error::WebError;
 use super::guard::{self, Names};
@@ -38,23 +40,20 @@ pub fn router(state: WebState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(map_request_with_state(form_limits(&state), hold_to_pace));
 
-    let uploads = Router::new()
-        .route(
-            "/api/v1/uploads",
-            post(api::uploads::create).options(api::uploads::options),
-        )
-        .route(
-            "/api/v1/uploads/{id}",
-            patch(api::uploads::patch)
-                .post(api::uploads::overridden)
-                .head(api::uploads::head)
-                .delete(api::uploads::delete)
-                .options(api::uploads::options),
-        )
-        .layer(from_fn(api::uploads::speak_tus));
+    let uploads = OpenApiRouter::new()
+        .routes(routes!(api::uploads::create, api::uploads::options))
+        .routes(routes!(
+            api::uploads::patch,
+            api::uploads::overridden,
+            api::uploads::head,
+            api::uploads::delete
+        ))
+        .route("/api/v1/uploads/{id}", options(api::uploads::options))
+        // What no upload takes is refused as such, whatever version it speaks.
+        .route_layer(from_fn(api::uploads::speak_tus));
 
     let max_edit = edits::max_body(state.ingest.options());
-    let edits = Router::new()
+    let edits = OpenApiRouter::new()
         .route(
             "/p/{name}/edit",
             get(pages::edit::page).post(pages::edit::save),
@@ -65,14 +64,20 @@ pub fn router(state: WebState) -> Router {
             get(pages::withdraw::page).post(pages::withdraw::withdraw),
         )
         .merge(takedowns())
-        .route(
-            "/api/v1/publications/{id}",
-            get(api::publications::one)
-                .patch(api::edit::patch)
-                .delete(api::edit::delete),
-        )
+        .routes(routes!(
+            api::publications::one,
+            api::edit::patch,
+            api::edit::delete
+        ))
         .layer(DefaultBodyLimit::max(max_edit))
         .layer(map_request_with_state(form_limits(&state), hold_to_pace));
+
+    let (api, document) = OpenApiRouter::with_openapi(api::openapi::document(&state.links))
+        .routes(routes!(api::publications::list, api::publications::publish))
+        .routes(routes!(api::events::events))
+        .merge(edits)
+        .merge(uploads)
+        .split_for_parts();
 
     let mut site = Router::new()
         .route("/", get(pages::browse::page))
@@ -93,14 +98,9 @@ pub fn router(state: WebState) -> Router {
         .route("/favicon.ico", get(assets::favicon))
         .route("/robots.txt", get(crawlers::robots))
         .route("/sitemap.xml", get(crawlers::sitemap))
-        .route(
-            "/api/v1/publications",
-            get(api::publications::list).post(api::publications::publish),
-        )
-        .route("/api/v1/publications/{id}/events", get(api::events::events))
+        .merge(pages::reference::routes(&document, &state.links))
+        .merge(api)
         .merge(forms)
-        .merge(edits)
-        .merge(uploads)
         .fallback(nothing_here)
         .layer(guard::csrf_layer(&state.links))
         .layer(from_fn_with_state(
@@ -127,19 +127,16 @@ pub fn router(state: WebState) -> Router {
 }
 
 /// What administrators take down and put back.
-fn takedowns() -> Router<WebState> {
-    Router::new()
+fn takedowns() -> OpenApiRouter<WebState> {
+    OpenApiRouter::new()
         .route(
             "/p/{name}/takedown",
             get(pages::takedowns::page).post(pages::takedowns::take_down),
         )
         .route("/p/{name}/put-back", post(pages::takedowns::put_back))
         .route("/takedowns", get(pages::takedowns::list))
-        .route("/api/v1/takedowns", get(api::takedowns::list))
-        .route(
-            "/api/v1/publications/{id}/takedown",
-            put(api::takedowns::take_down).delete(api::takedowns::put_back),
-        )
+        .routes(routes!(api::takedowns::list))
+        .routes(routes!(api::takedowns::take_down, api::takedowns::put_back))
 }
 
 fn form_limits(state: &WebState) -> Limits {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::error::WebError;
 use super::links::encode_segment;
@@ -12,15 +13,24 @@ use crate::domain::tag;
 use crate::store::publications::{Cursor, Filters, Order, PageQuery};
 
 /// The query of an address. What is empty is not asked for, as forms send it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Words in titles, descriptions, tags and names of files; the beginning of a word will do, and a phrase stands in quotation marks.
     pub(super) q: String,
+    /// Those that have this tag.
     pub(super) tag: String,
+    /// Those under this licence, by its SPDX identifier.
     pub(super) licence: String,
+    /// Those by this creator.
     pub(super) creator: String,
+    /// `newest` (as where nothing is said), `oldest`, `largest` or `wanted`.
     pub(super) sort: String,
+    /// Where to go on: the `next_cursor` of the page before.
     pub(super) cursor: Option<String>,
+    /// How many, from 1 to 100.
+    #[param(minimum = 1, maximum = 100)]
     pub(super) limit: Option<u32>,
 }
 

@@ -495,6 +495,7 @@ for (const colorScheme of ["light", "dark"]) {
       ["edit", `${new URL(folder_page).pathname}/edit`],
       ["withdraw", `${new URL(folder_page).pathname}/withdraw`],
       ["statistics", "/stats"],
+      ["api", "/api"],
       ["error-404", "/nothing-here"],
       ["catalogue-no-match", "/?q=averylongwordthatnothingherehasinitstitleordescription"],
     ]) {

@@ -8,6 +8,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::ambient;
 use crate::domain::account::Account;
@@ -29,9 +30,9 @@ use crate::web::upload::read_format;
 const BYTES_PER_FILE: usize = 256;
 
 /// What a publisher says of a publication before its first byte.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+pub(super) struct Manifest {
     #[serde(default)]
     title: String,
     #[serde(default)]
@@ -61,7 +62,7 @@ struct Manifest {
     files: Vec<ManifestFile>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ManifestFile {
     path: String,
@@ -69,8 +70,9 @@ struct ManifestFile {
 }
 
 /// What a draft looks like to programs: as a publication, as far as that is known.
-#[derive(Serialize)]
-struct DraftJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Draft)]
+pub(super) struct DraftJson<'a> {
     id: String,
     title: &'a str,
     description: &'a str,
@@ -107,7 +109,8 @@ struct FailureJson {
     same_as: Option<TwinJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Twin)]
 struct TwinJson {
     id: String,
     page_url: String,
@@ -122,7 +125,8 @@ impl TwinJson {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DraftFile)]
 struct DraftFileJson<'a> {
     path: &'a str,
     length: u64,

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::drafts;
+use super::openapi::{Change, PublicationOrDraft, Refused, curl};
 use super::publications::Describer;
 use crate::ambient;
 use crate::domain::account::Account;
@@ -27,7 +28,21 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// What a patch may change.
 const CHANGEABLE: &str = "\"title\", \"description\", \"creator\", \"licence\", \"tags\", \"unlisted\", \"replaces\", \"doi\", \"links\", \"trackers\" and \"web_seeds\"";
 
-/// `PATCH /api/v1/publications/{id}`
+/// Change what is said of a publication.
+///
+/// A merge patch (RFC 7396): what it does not name stays, `null` removes. `If-Match` names the version that is changed, or `*`.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/publications/{id}",
+    tag = "Publications",
+    params(("id" = String, Path, description = "The publication's id."), ("if-match" = String, Header, description = "The `ETag` of what you have seen, or `*`.")),
+    request_body(content((Change = "application/merge-patch+json"), (Change = "application/json"))),
+    responses(
+        (status = 200, description = "The publication as it is now.", body = PublicationOrDraft),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-X PATCH -H \"Authorization: Bearer $TOKEN\" -H 'If-Match: *' -H 'Content-Type: application/merge-patch+json' -d '{\"title\":\"A better title\"}' {url}/api/v1/publications/ID")))),
+)]
 pub(in crate::web) async fn patch(
     State(state): State<WebState>,
     State(editor): State<Editor>,
@@ -61,7 +76,18 @@ pub(in crate::web) async fn patch(
         .await
 }
 
-/// `DELETE /api/v1/publications/{id}`
+/// Withdraw a publication, or give up a draft.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/publications/{id}",
+    tag = "Publications",
+    params(("id" = String, Path, description = "The publication's id."), ("if-match" = Option<String>, Header, description = "The `ETag` of what you have seen.")),
+    responses(
+        (status = 204, description = "It is gone."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-X DELETE -H \"Authorization: Bearer $TOKEN\" {url}/api/v1/publications/ID")))),
+)]
 pub(in crate::web) async fn delete(
     State(state): State<WebState>,
     State(editor): State<Editor>,
@@ -181,6 +207,9 @@ fn read_as<T: Default + DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
+    use utoipa::PartialSchema;
+    use utoipa::openapi::{RefOr, Schema};
+
     use super::*;
 
     fn patched(patch: &str) -> Result<Words, WebError> {
@@ -216,6 +245,18 @@ mod tests {
             (r#"{"tags":null,"licence":"MIT"}"#, vec![]),
         ] {
             assert_eq!(patched(patch).unwrap().tags, tags, "{patch}");
+        }
+    }
+
+    #[test]
+    fn a_patch_takes_what_the_description_of_the_api_says() {
+        let RefOr::T(Schema::Object(described)) = Change::schema() else {
+            panic!("a change is an object");
+        };
+        assert!(!described.properties.is_empty());
+        for name in described.properties.keys() {
+            let patch = format!(r#"{{"{name}":null}}"#);
+            assert!(patched(&patch).is_ok(), "{patch}");
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::drafts;
+use super::openapi::{Refused, curl};
 use super::publications::Describer;
 use crate::domain::account::Account;
 use crate::domain::publication::PublicationId;
@@ -47,7 +48,21 @@ struct ProgressJson {
     file_count: u64,
 }
 
-/// `GET /api/v1/publications/{id}/events`
+/// What happens to it, as it happens.
+///
+/// Server-sent events. Of a draft: `progress` with the bytes that have come, then `published` or `failed`. Of a publication: `swarm`, whenever
+/// peers or bytes have changed.
+#[utoipa::path(
+    get,
+    path = "/api/v1/publications/{id}/events",
+    tag = "Publications",
+    params(("id" = String, Path, description = "The publication's id.")),
+    responses(
+        (status = 200, description = "Events, each with JSON as its data.", body = String, content_type = "text/event-stream"),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-N {url}/api/v1/publications/ID/events")))),
+)]
 pub(in crate::web) async fn events(
     State(state): State<WebState>,
     State(describer): State<Describer>,

@@ -10,8 +10,11 @@ use http::StatusCode;
 use http::header::{ETAG, LOCATION};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::drafts;
+use super::drafts::Manifest;
+use super::openapi::{Form, PublicationOrDraft, Refused, curl};
 use crate::catalog::Catalog;
 use crate::domain::account::{Account, WhoMayPublish};
 use crate::domain::particulars::Particulars;
@@ -36,8 +39,9 @@ use crate::web::wanted::{Wanted, cursor_text};
 const PAGE: u32 = 20;
 
 /// What a publication looks like to programs.
-#[derive(Serialize)]
-struct PublicationJson {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Publication)]
+pub(super) struct PublicationJson {
     id: String,
     title: String,
     description: String,
@@ -47,9 +51,12 @@ struct PublicationJson {
     tags: Vec<String>,
     #[serde(flatten)]
     particulars: Particulars,
-    /// Left out in lists.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    versions: Option<VersionsJson>,
+    /// The version that takes its place. Left out in lists, and where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_by: Option<String>,
+    /// The newest version, which may be itself. Left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest: Option<String>,
     state: &'static str,
     format: &'static str,
     private: bool,
@@ -71,28 +78,16 @@ struct PublicationJson {
     published_at: String,
     swarm: SwarmJson,
     served: ServedJson,
-    /// Left out in lists.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    content: Option<ContentJson>,
+    /// When the content on this server's disk was last found right. Left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_at: Option<String>,
+    /// Files that fail the check now. Left out in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged_files: Option<u64>,
 }
 
-/// What came after it.
-#[derive(Serialize)]
-struct VersionsJson {
-    /// The version that takes its place.
-    replaced_by: Option<String>,
-    /// The newest version, which may be itself.
-    latest: String,
-}
-
-/// How the content is on this server's disk.
-#[derive(Serialize)]
-struct ContentJson {
-    verified_at: String,
-    damaged_files: u64,
-}
-
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = File)]
 struct FileJson {
     path: String,
     length: u64,
@@ -100,14 +95,16 @@ struct FileJson {
     sha256: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Swarm)]
 struct SwarmJson {
     seeders: u64,
     leechers: u64,
     completed: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Served)]
 struct ServedJson {
     /// Connected to this server's own seed now.
     peers: u64,
@@ -132,7 +129,8 @@ struct LiveJson {
     served: ServedJson,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Page)]
 struct PageJson {
     publications: Vec<PublicationJson>,
     total: u64,
@@ -192,14 +190,10 @@ impl Describer {
         let newer = state.catalog.store().newer(publication.id).await?;
         let latest = newer.latest.map_or(publication.id, |latest| latest.id);
         let whole = PublicationJson {
-            versions: Some(VersionsJson {
-                replaced_by: newer.next.map(|next| next.id.into()),
-                latest: latest.into(),
-            }),
-            content: Some(ContentJson {
-                verified_at: machine_time(health.verified_at),
-                damaged_files: health.damaged_files,
-            }),
+            replaced_by: newer.next.map(|next| next.id.into()),
+            latest: Some(latest.into()),
+            verified_at: Some(machine_time(health.verified_at)),
+            damaged_files: Some(health.damaged_files),
             ..self.whole(publication, trackers.as_deref())
         };
         let answer = ([(ETAG, entity_tag(publication))], Json(whole));
@@ -222,7 +216,8 @@ impl Describer {
             licence: words.licence,
             tags: words.tags,
             particulars: words.particulars,
-            versions: None,
+            replaced_by: None,
+            latest: None,
             state: "published",
             format: publication.format.as_str(),
             private: publication.private,
@@ -241,7 +236,8 @@ impl Describer {
             published_at: machine_time(publication.published_at),
             swarm: self.swarm(publication),
             served: self.served(publication),
-            content: None,
+            verified_at: None,
+            damaged_files: None,
         }
     }
 
@@ -296,7 +292,21 @@ impl Describer {
     }
 }
 
-/// `POST /api/v1/publications`
+/// Publish, or begin a draft.
+///
+/// Files in a form are published by this one request, and the answer is the publication. A list of files in JSON makes a draft: send each file
+/// to its `upload_url` (tus 1.0.0), and with the last byte it is published, under the same id.
+#[utoipa::path(
+    post,
+    path = "/api/v1/publications",
+    tag = "Publications",
+    request_body(content((Manifest = "application/json"), (Form = "multipart/form-data"))),
+    responses(
+        (status = 201, description = "The publication, or the draft.", body = PublicationOrDraft, headers(("location" = String, description = "Where it is."))),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-H \"Authorization: Bearer $TOKEN\" -F title='A title' -F files=@a.iso {url}/api/v1/publications")))),
+)]
 pub(in crate::web) async fn publish(
     State(state): State<WebState>,
     State(reception): State<Reception>,
@@ -340,7 +350,18 @@ pub(super) fn check_permission(
     ))
 }
 
-/// `GET /api/v1/publications`
+/// The catalogue, a page at a time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/publications",
+    tag = "Publications",
+    params(Wanted),
+    responses(
+        (status = 200, description = "Publications, without their files.", body = PageJson),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("'{url}/api/v1/publications?q=soil&limit=5'")))),
+)]
 pub(in crate::web) async fn list(
     State(catalog): State<Catalog>,
     State(describer): State<Describer>,
@@ -379,7 +400,20 @@ pub(in crate::web) async fn list(
     Ok(describer.personal.keep(page.into_response()))
 }
 
-/// `GET /api/v1/publications/{id}`
+/// A publication or a draft.
+///
+/// A draft is shown to whoever made it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/publications/{id}",
+    tag = "Publications",
+    params(("id" = String, Path, description = "The publication's id.")),
+    responses(
+        (status = 200, description = "It, with its files.", body = PublicationOrDraft, headers(("etag" = String, description = "What a change has to name."))),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("{url}/api/v1/publications/ID")))),
+)]
 pub(in crate::web) async fn one(
     State(state): State<WebState>,
     State(describer): State<Describer>,

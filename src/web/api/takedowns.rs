@@ -6,7 +6,9 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::openapi::{Refused, curl};
 use crate::ambient;
 use crate::catalog::Catalog;
 use crate::domain::account::Account;
@@ -19,18 +21,21 @@ use crate::web::state::WebState;
 use crate::web::text::machine_time;
 
 /// Why something is to be taken down.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Reason {
+    /// What people read who come by the address.
     reason: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Takedowns)]
 struct TakedownsJson {
     takedowns: Vec<TakedownJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Takedown)]
 struct TakedownJson {
     id: String,
     title: String,
@@ -68,7 +73,17 @@ fn administrator(caller: Option<Account>) -> Result<Account, WebError> {
     Ok(caller)
 }
 
-/// `GET /api/v1/takedowns`
+/// What was taken down, for administrators.
+#[utoipa::path(
+    get,
+    path = "/api/v1/takedowns",
+    tag = "Takedowns",
+    responses(
+        (status = 200, description = "All of it, the latest first.", body = TakedownsJson),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-H \"Authorization: Bearer $TOKEN\" {url}/api/v1/takedowns")))),
+)]
 pub(in crate::web) async fn list(
     State(catalog): State<Catalog>,
     Caller(caller): Caller,
@@ -79,7 +94,21 @@ pub(in crate::web) async fn list(
     Ok(Json(TakedownsJson { takedowns }).into_response())
 }
 
-/// `PUT /api/v1/publications/{id}/takedown`
+/// Take a publication down.
+///
+/// Every address of it answers 451 with the reason from then on, the tracker and the engine refuse its info-hash, and its files cannot be published again.
+#[utoipa::path(
+    put,
+    path = "/api/v1/publications/{id}/takedown",
+    tag = "Takedowns",
+    params(("id" = String, Path, description = "The publication's id.")),
+    request_body = Reason,
+    responses(
+        (status = 204, description = "It is taken down."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-X PUT -H \"Authorization: Bearer $TOKEN\" -d '{\"reason\":\"A court of law wants it.\"}' {url}/api/v1/publications/ID/takedown")))),
+)]
 pub(in crate::web) async fn take_down(
     State(state): State<WebState>,
     State(editor): State<Editor>,
@@ -100,7 +129,18 @@ pub(in crate::web) async fn take_down(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `DELETE /api/v1/publications/{id}/takedown`
+/// Put a publication back.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/publications/{id}/takedown",
+    tag = "Takedowns",
+    params(("id" = String, Path, description = "The publication's id.")),
+    responses(
+        (status = 204, description = "It is there again."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-X DELETE -H \"Authorization: Bearer $TOKEN\" {url}/api/v1/publications/ID/takedown")))),
+)]
 pub(in crate::web) async fn put_back(
     State(editor): State<Editor>,
     Caller(caller): Caller,

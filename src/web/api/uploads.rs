@@ -13,6 +13,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION}
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::drafts::upload_path;
+use super::openapi::{Overriding, RawBytes, Refused, TusVersion, curl};
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::UploadId;
@@ -55,7 +56,17 @@ pub(in crate::web) async fn speak_tus(request: Request, next: Next) -> Response 
     response
 }
 
-/// `OPTIONS /api/v1/uploads` and `/api/v1/uploads/{id}`
+/// What uploads here can do (tus 1.0.0). Every upload answers the same.
+#[utoipa::path(
+    options,
+    path = "/api/v1/uploads",
+    tag = "Uploads",
+    responses(
+        (status = 204, description = "In the headers `Tus-Version`, `Tus-Extension`, `Tus-Checksum-Algorithm` and `Tus-Max-Size`."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-i -X OPTIONS {url}/api/v1/uploads")))),
+)]
 pub(in crate::web) async fn options(State(state): State<WebState>) -> Response {
     let mut response = (
         StatusCode::NO_CONTENT,
@@ -74,7 +85,21 @@ pub(in crate::web) async fn options(State(state): State<WebState>) -> Response {
     response
 }
 
-/// `POST /api/v1/uploads`: a draft of one file, which is published under what `Upload-Metadata` says.
+/// Begin a draft of one file, for any client of tus.
+///
+/// What is said of it stands in `Upload-Metadata`, each value in Base64: `filename`, and perhaps `title`, `description`, `creator`, `licence`, `tags`,
+/// `format`, `private` and the rest of what a form takes.
+#[utoipa::path(
+    post,
+    path = "/api/v1/uploads",
+    tag = "Uploads",
+    params(("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("upload-length" = u64, Header, description = "Bytes of the file."), ("upload-metadata" = Option<String>, Header, description = "Names, each with its value in Base64 behind a space, separated by commas.")),
+    responses(
+        (status = 201, description = "The draft is made.", headers(("location" = String, description = "Where the bytes go."))),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-i -X POST -H \"Authorization: Bearer $TOKEN\" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Length: 1024' -H 'Upload-Metadata: filename YS5pc28=' {url}/api/v1/uploads")))),
+)]
 pub(in crate::web) async fn create(
     State(state): State<WebState>,
     Caller(caller): Caller,
@@ -140,7 +165,18 @@ pub(in crate::web) async fn create(
     Ok((StatusCode::CREATED, headers).into_response())
 }
 
-/// `HEAD /api/v1/uploads/{id}`
+/// How much of a file is there.
+#[utoipa::path(
+    head,
+    path = "/api/v1/uploads/{id}",
+    tag = "Uploads",
+    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol.")),
+    responses(
+        (status = 200, description = "In the headers `Upload-Offset` and `Upload-Length`."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-I -H \"Authorization: Bearer $TOKEN\" -H 'Tus-Resumable: 1.0.0' {url}/api/v1/uploads/UPLOAD")))),
+)]
 pub(in crate::web) async fn head(
     State(state): State<WebState>,
     Caller(caller): Caller,
@@ -182,7 +218,21 @@ async fn published(
     Ok(Received { offset, length })
 }
 
-/// `PATCH /api/v1/uploads/{id}`
+/// Send a part of a file.
+///
+/// What came is kept, whatever becomes of the request. Send parts of at most 50 MiB where a proxy stands before the server.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/uploads/{id}",
+    tag = "Uploads",
+    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("upload-offset" = u64, Header, description = "Where the bytes belong: what is there already."), ("upload-checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the hash of this part in Base64.")),
+    request_body(content = inline(RawBytes), content_type = "application/offset+octet-stream"),
+    responses(
+        (status = 204, description = "The bytes are there. `Upload-Offset` says how many in all."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-X PATCH -H \"Authorization: Bearer $TOKEN\" -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @a.iso {url}/api/v1/uploads/UPLOAD")))),
+)]
 pub(in crate::web) async fn patch(
     State(state): State<WebState>,
     State(reception): State<Reception>,
@@ -263,7 +313,18 @@ async fn receive(mut part: PartUpload, body: Body, limits: Limits) -> Result<Rec
     }
 }
 
-/// `DELETE /api/v1/uploads/{id}`: deletes the draft. A publication without one of its files would be another one.
+/// Give up the draft that a file belongs to: without one of its files it would be another publication.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/uploads/{id}",
+    tag = "Uploads",
+    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol.")),
+    responses(
+        (status = 204, description = "The draft and what came of it are gone."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-X DELETE -H \"Authorization: Bearer $TOKEN\" -H 'Tus-Resumable: 1.0.0' {url}/api/v1/uploads/UPLOAD")))),
+)]
 pub(in crate::web) async fn delete(
     State(state): State<WebState>,
     Caller(caller): Caller,
@@ -276,7 +337,19 @@ pub(in crate::web) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /api/v1/uploads/{id}`: where something on the way passes only GET and POST, the method stands in a header.
+/// Send a part, or give up, where something on the way passes only GET and POST.
+#[utoipa::path(
+    post,
+    path = "/api/v1/uploads/{id}",
+    tag = "Uploads",
+    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("x-http-method-override" = inline(Overriding), Header, description = "`PATCH` or `DELETE`. The rest is as there.")),
+    request_body(content = inline(RawBytes), content_type = "application/offset+octet-stream"),
+    responses(
+        (status = 204, description = "As there."),
+        Refused,
+    ),
+    extensions(("x-codeSamples" = json!(curl("-X POST -H \"Authorization: Bearer $TOKEN\" -H 'X-HTTP-Method-Override: PATCH' -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' --data-binary @a.iso {url}/api/v1/uploads/UPLOAD")))),
+)]
 pub(in crate::web) async fn overridden(
     state: State<WebState>,
     reception: State<Reception>,

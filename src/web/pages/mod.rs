@@ -9,6 +9,7 @@ pub(super) mod markdown;
 pub(super) mod preview;
 pub(super) mod publication;
 pub(super) mod publish;
+pub(super) mod reference;
 pub(super) mod stats;
 pub(super) mod takedowns;
 pub(super) mod versions;

@@ -104,3 +104,38 @@ async fn readiness_ends_when_the_server_begins_to_stop() {
     assert_eq!((answer.status, answer.text()), (503, "stopping\n"));
     assert_eq!(site.get("/healthz").await.status, 200);
 }
+
+#[tokio::test]
+async fn the_reference_tells_of_all_that_the_document_has() {
+    let site = Site::open_to_anyone().await;
+    let document = site.get("/api/openapi.json").await.json();
+    let reference = site.get("/api").await;
+    assert_eq!(reference.status, 200);
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.contains_key("/api/v1/publications"));
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().unwrap() {
+            let heading = format!("{} {path}", method.to_uppercase());
+            assert!(reference.text().contains(&heading), "{heading}");
+            let sample = operation["x-codeSamples"][0]["source"].as_str().unwrap();
+            assert!(sample.starts_with("curl "), "{heading}: {sample}");
+            assert!(!operation["summary"].as_str().unwrap().is_empty());
+        }
+    }
+    for shape in document["components"]["schemas"]
+        .as_object()
+        .unwrap()
+        .keys()
+    {
+        assert!(
+            reference.text().contains(&format!("id=\"{shape}\"")),
+            "{shape}"
+        );
+    }
+    let origin = document["servers"][0]["url"].as_str().unwrap();
+    assert!(
+        reference
+            .text()
+            .contains(&format!("{origin}/api/v1/publications?"))
+    );
+}
