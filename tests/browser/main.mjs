@@ -491,7 +491,7 @@ for (const colorScheme of ["light", "dark"]) {
       ["publication", new URL(report_page).pathname],
       ["publication-folder", new URL(folder_page).pathname],
       ["publication-media", new URL(media_page).pathname],
-      ...["evening.png", "birds.wav", "film.webm", "notes.txt", "README.md", "paper.pdf"].map((name) => [`preview-${name}`, `${new URL(media_page).pathname}/preview/marsh%20media/${name}`]),
+      ...["evening.png", "birds.wav", "README.md"].map((name) => [`preview-${name}`, `${new URL(media_page).pathname}/preview/marsh%20media/${name}`]),
       ["edit", `${new URL(folder_page).pathname}/edit`],
       ["withdraw", `${new URL(folder_page).pathname}/withdraw`],
       ["statistics", "/stats"],
