@@ -128,6 +128,7 @@ impl Reader {
         };
         let file = self.content.open(torrent.publication, stored_as).await?;
         let Some(file) = file else {
+            torrent.stamps.miss(index);
             if torrent.doubt(index) {
                 self.suspects.add(torrent.publication);
                 tracing::error!(publication = %torrent.publication, file = index, "a file of publication {} is missing on disk", torrent.publication);

@@ -35,6 +35,7 @@ const FILES_AT_ONCE: usize = 4;
 
 const EXAMPLES: &str = "Examples:
   sower publish film.mkv --title 'A film'
+  sower publish /srv/archive/2026 --in-place
   sower publish film.mkv --to https://files.example.org --token sower_4k2j…
   SOWER_TO=https://files.example.org SOWER_TOKEN=… sower publish album --title 'An album'
   sower publish notes.pdf data --json | jq -r .page_url
@@ -46,6 +47,10 @@ is given again.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that a person gives or not"
+)]
 pub(super) struct PublishArgs {
     /// Files and folders; all together become one publication
     #[arg(required = true, value_name = "PATH")]
@@ -62,6 +67,9 @@ pub(super) struct PublishArgs {
         default_value = ""
     )]
     token: String,
+    /// Leave the files where they lie instead of copying them; they must stay as they are
+    #[arg(long, conflicts_with = "to")]
+    in_place: bool,
     /// The title [default: the name of the file or folder]
     #[arg(long, default_value = "")]
     title: String,
@@ -103,7 +111,7 @@ struct Sent {
 impl PublishArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
         let files = self.select(&config.torrent)?;
-        match &self.to {
+        match self.to.as_deref().filter(|server| !server.is_empty()) {
             Some(server) => self.send(server, &files).await,
             None => Local::new(&self, &files).publish(config).await,
         }
@@ -149,8 +157,11 @@ impl PublishArgs {
                 name,
                 layout,
                 files: found,
-                ..
+                left_out,
             } = Selection::of(path, &options)?;
+            if !left_out.is_nothing() {
+                tell(format_args!("left out of {}: {left_out}", path.display()));
+            }
             files.extend(found.into_iter().map(|file| Sent {
                 file: ManifestFile {
                     path: match layout {

@@ -43,7 +43,8 @@ pub struct Stamp {
 /// How each file of a torrent looked when it was last seen. Any thread may read and write.
 #[derive(Debug, Default)]
 pub struct Stamps {
-    seen: Mutex<BTreeMap<usize, Stamp>>,
+    /// `None` where it was missing.
+    seen: Mutex<BTreeMap<usize, Option<Stamp>>>,
     changes: AtomicU64,
 }
 
@@ -52,12 +53,18 @@ impl Stamps {
     pub fn see(&self, index: usize, stamp: Stamp) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = seen
-            .insert(index, stamp)
-            .is_none_or(|before| before == stamp);
+            .insert(index, Some(stamp))
+            .is_none_or(|before| before == Some(stamp));
         if !is_same {
             self.changes.fetch_add(1, Relaxed);
         }
         is_same
+    }
+
+    /// Notes that the file at `index` is missing: if it comes back, that is a change.
+    pub fn miss(&self, index: usize) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(index, None);
     }
 
     /// How often files were found to have changed.

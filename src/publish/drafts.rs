@@ -504,7 +504,7 @@ impl Drafts {
         let (at, files) = (Arc::clone(desk), draft.files.len());
         let files = u32::try_from(files).unwrap_or(u32::MAX);
         press
-            .publish(manuscript, content, move || at.staging.seal(files))
+            .publish(manuscript, content, move || Ok(at.staging.seal(files)?))
             .await
     }
 }

@@ -1,6 +1,7 @@
 //! The outer side of an upload: what a face calls while bytes come in, and what makes a publication of them.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::catalog::Catalog;
 use crate::domain::draft::Ledger;
 use crate::domain::publication::{Publication, PublicationId, Words};
 use crate::proto::metainfo::build::BuildError;
+use crate::proto::metainfo::hash::HashedContent;
 use crate::proto::metainfo::info::Format;
 use crate::proto::metainfo::path::{FilePath, PathError};
 use crate::proto::metainfo::piece_length::PieceLength;
@@ -120,6 +122,18 @@ pub enum IngestError {
     /// The files make no valid torrent.
     #[error("no torrent can be made of these files: {0}")]
     Build(#[from] BuildError),
+    /// A file that is published where it lies cannot be read.
+    #[error("{} cannot be read", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that is published where it lies is not what it was when it was listed.
+    #[error("{} changed while it was hashed; publish it again when nothing writes to it", .0.display())]
+    Changed(PathBuf),
     /// The server stopped working on the upload.
     #[error("the server stopped in the middle of the upload; send it again")]
     Interrupted,
@@ -333,7 +347,9 @@ impl Upload {
         let (ingest, slot) = (self.ingest, self.slot);
         let tasks = ingest.tasks.clone();
         let publishing = tasks.spawn(async move {
-            let published = ingest.publish(manuscript, hashed).await;
+            let Hashed { staging, content } = hashed;
+            let seal = move || Ok(staging.seal()?);
+            let published = ingest.publish(manuscript, content, seal).await;
             drop(slot);
             published
         });
@@ -358,17 +374,14 @@ impl Upload {
 
 impl Ingest {
     /// Publishes, and leaves nothing where that fails.
-    async fn publish(
+    pub(super) async fn publish(
         &self,
         manuscript: Manuscript,
-        hashed: Hashed,
+        content: HashedContent,
+        seal: impl FnOnce() -> Result<(), IngestError> + Send + 'static,
     ) -> Result<Publication, IngestError> {
         let id = manuscript.id;
-        let Hashed { staging, content } = hashed;
-        let published = self
-            .press
-            .publish(manuscript, content, move || staging.seal())
-            .await;
+        let published = self.press.publish(manuscript, content, seal).await;
         if published.is_err() {
             self.unseal(id).await;
         }

@@ -12,6 +12,7 @@ mod desk;
 mod drafts;
 mod edit;
 mod hashing;
+mod in_place;
 mod ingest;
 mod naming;
 mod particulars;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::drafts::{DraftError, DraftState, DraftStatus, Drafts};
 pub use self::edit::{EditError, Editor};
+pub use self::in_place::Placed;
 pub use self::ingest::{Details, Expected, Ingest, IngestError, Upload};
 pub use self::particulars::ParticularsError;
 pub use self::receiving::{Checksum, PartHead, PartUpload, Received};

@@ -48,7 +48,7 @@ impl Press {
         &self,
         manuscript: Manuscript,
         content: HashedContent,
-        seal: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+        seal: impl FnOnce() -> Result<(), IngestError> + Send + 'static,
     ) -> Result<Publication, IngestError> {
         let id = manuscript.id;
         let building = self.tasks.spawn_blocking(|| manuscript.build(content));

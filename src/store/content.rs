@@ -3,11 +3,13 @@
 //! Content is staged while an upload runs, then sealed under the publication's id in one step, and never changes after.
 //! Once its publication is kept too, it is claimed: sealed content that was never claimed is the rest of an upload that a
 //! crash cut off, and may go. Claimed content without a publication means that the database was lost, and must stay.
-//! Files are kept under numbers; their names are data of the publication.
+//! Files are kept under numbers; their names are data of the publication. A file may also stay its owner's, at its own place: then it may
+//! change, and is not removed with the content.
 
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -56,7 +58,7 @@ pub trait ContentStore: Send + Sync {
     /// Notes that the publication of sealed content is kept; nothing happens where there is no such content.
     async fn claim(&self, id: PublicationId) -> Result<(), StoreError>;
 
-    /// Removes sealed content; nothing happens where there is none.
+    /// Removes sealed content, but no file that lies at a place of its own; nothing happens where there is none.
     async fn remove(&self, id: PublicationId) -> Result<(), StoreError>;
 
     /// All sealed content, in no order.
@@ -88,6 +90,12 @@ pub trait Staging: Send {
     /// # Errors
     /// [`StoreError`] where the disk is full or fails, or no file was begun.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Adds a file that stays where it lies, numbered as others are: a [place](super::place). It is read from there, and never removed.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk is full or fails.
+    fn refer(&mut self, place: &Path) -> Result<u32, StoreError>;
 
     /// Reads a staged file from its start, for hashing it a second time.
     ///

@@ -1,19 +1,21 @@
 //! Content in a directory: `{root}/{id}/{number}`, with uploads on their way in under `{root}/staging/{id}/`.
 //!
 //! Only ids and numbers become names on disk, and everything is opened relative to a directory handle and never through
-//! a symbolic link. An upload becomes visible by one rename, after its bytes and both directories are synced. The file
+//! a symbolic link. A file that stays at a place of its own is the link `{number}.place`, which is read and not followed: see
+//! [`place`]. An upload becomes visible by one rename, after its bytes and both directories are synced. The file
 //! `unclaimed` travels with it and is unlinked when the publication is kept.
 
 mod drafts;
 mod staging;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,8 +26,8 @@ use serde::{Deserialize, Serialize};
 
 use self::drafts::DraftFolder;
 use self::staging::StagedUpload;
-use super::StoreError;
 use super::content::{ContentFile, ContentStore, DraftStaging, Sealed, Staging};
+use super::{StoreError, place};
 use crate::domain::publication::PublicationId;
 use crate::domain::torrent::Stamp;
 
@@ -34,6 +36,9 @@ const STAGING: &str = "staging";
 
 /// In every upload, and in sealed content until it is claimed.
 const UNCLAIMED: &str = "unclaimed";
+
+/// Behind the number of a file that lies at a place of its own.
+const PLACE: &str = ".place";
 
 /// How content is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,15 +188,28 @@ impl Folders {
         id: PublicationId,
         stored_as: u32,
     ) -> Result<Option<SealedFile>, StoreError> {
-        let opened = open_folder(&self.root, id.as_str())
-            .and_then(|folder| open_file(&folder, &stored_as.to_string(), OFlags::RDONLY));
-        let Some(file) = if_there(opened)? else {
+        let Some(folder) = if_there(open_folder(&self.root, id.as_str()))? else {
+            return Ok(None);
+        };
+        let own = open_file(&folder, &stored_as.to_string(), OFlags::RDONLY);
+        let (file, place) = match if_there(own)? {
+            Some(own) => (Some(own), None),
+            None => match if_there(rustix::fs::readlinkat(&folder, reference(stored_as), []))? {
+                Some(link) => {
+                    let place = PathBuf::from(OsString::from_vec(link.into_bytes()));
+                    (place::find(&place)?, Some(place))
+                }
+                None => (None, None),
+            },
+        };
+        let Some(file) = file else {
             return Ok(None);
         };
         let metadata = file.metadata()?;
         Ok(metadata.is_file().then(|| SealedFile {
             length: metadata.len(),
             file: Arc::new(file),
+            place,
         }))
     }
 
@@ -211,7 +229,11 @@ impl Folders {
         }
         rustix::fs::fsync(&self.root).map_err(to_store_error)?;
         let names = remove_folder(&self.staging, &hidden).map_err(to_store_error)?;
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+        let numbers = names.iter().filter_map(|name| {
+            let number = name.strip_suffix(PLACE).unwrap_or(name);
+            number.parse().ok()
+        });
+        Ok(numbers.collect())
     }
 
     fn sealed(&self) -> Result<Vec<Sealed>, StoreError> {
@@ -251,14 +273,17 @@ impl Folders {
 struct SealedFile {
     file: Arc<File>,
     length: u64,
+    /// Where it lies, if that is not in our folder.
+    place: Option<PathBuf>,
 }
 
 impl SealedFile {
     /// Whether nobody has removed it or put another in its place.
     fn has_its_name(&self) -> bool {
-        self.file
-            .metadata()
-            .is_ok_and(|metadata| metadata.nlink() > 0)
+        self.file.metadata().is_ok_and(|metadata| {
+            let place = self.place.as_deref();
+            metadata.nlink() > 0 && place.is_none_or(|place| place::is_at(place, &metadata))
+        })
     }
 
     /// Nobody shortens sealed files but the end of a read could lie past theirs.
@@ -295,12 +320,7 @@ impl ContentFile for SealedFile {
     }
 
     fn stamp(&self) -> io::Result<Stamp> {
-        let metadata = self.file.metadata()?;
-        Ok(Stamp {
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            inode: metadata.ino(),
-        })
+        Ok(place::stamp(&self.file.metadata()?))
     }
 
     fn let_go(&self, offset: u64, length: u64) {
@@ -381,6 +401,11 @@ fn send_from_cache(
 #[cfg(not(target_os = "linux"))]
 fn send_from_cache(_: &File, _: u64, _: usize, _: BorrowedFd<'_>) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)
+}
+
+/// The link to the place of a file.
+fn reference(stored_as: u32) -> String {
+    format!("{stored_as}{PLACE}")
 }
 
 fn make_folder(parent: &OwnedFd, name: &str) -> rustix::io::Result<()> {

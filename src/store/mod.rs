@@ -12,6 +12,7 @@ pub mod files;
 pub mod folder;
 pub mod lock;
 pub mod passkeys;
+pub mod place;
 pub mod publications;
 pub mod snapshot;
 #[cfg(feature = "sqlite")]

@@ -381,6 +381,9 @@ impl From<IngestError> for WebError {
             IngestError::TooManyFiles { .. } => Self::TooLarge(words),
             IngestError::AlreadyPublished(_) => Self::Conflict(words),
             IngestError::TakenDown(_) => Self::TakenDown(words),
+            IngestError::Unreadable { .. } | IngestError::Changed(_) => {
+                Self::Internal(Box::new(error))
+            }
             IngestError::TooManyUploads | IngestError::Interrupted => Self::Unavailable {
                 detail: words,
                 after: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 use sower::proto::id::InfoHash;
 
-use crate::support::{Server, get, wait_for};
+use crate::support::{Server, curl, get, wait_for};
 
 fn bytes(length: u32) -> Vec<u8> {
     (0..length).map(|i| (i / 7 % 251) as u8).collect()
@@ -204,4 +204,114 @@ fn what_cannot_be_published_is_named_and_leaves_nothing() {
     assert_eq!(none.status.code(), Some(2), "{none:?}");
     assert_eq!(server.publication_count(), 0);
     assert_eq!(server.stored(), 0);
+}
+
+/// A server beside an album that a command has published in place, and the publication.
+fn album_in_place() -> (Server, Value) {
+    let server = Server::start();
+    album(server.folder());
+    // In a hybrid no piece has bytes of two files: what is wrong with one leaves the others alone.
+    let printed = publish(&server, &["album", "--in-place", "--format", "hybrid"]);
+    let publication = describe(&server, &printed["id"]);
+    wait_until_tracked(&server, &publication);
+    (server, publication)
+}
+
+fn page(server: &Server, publication: &Value) -> String {
+    let id = publication["id"].as_str().unwrap();
+    String::from_utf8(get(&format!("{}/p/{id}", server.url))).unwrap()
+}
+
+/// What the server answers when asked for a file of the album.
+fn status_of(server: &Server, publication: &Value, name: &str) -> String {
+    let id = publication["id"].as_str().unwrap();
+    let url = format!("{}/files/{id}/album/{name}", server.url);
+    let answer = curl(&["-o", "/dev/null", "-w", "%{http_code}", &url]);
+    String::from_utf8(answer).unwrap()
+}
+
+fn withdraw(server: &Server, publication: &Value) {
+    let id = publication["id"].as_str().unwrap();
+    let url = format!("{}/api/v1/publications/{id}", server.url);
+    let token = format!("Authorization: Bearer {}", server.token());
+    curl(&["-f", "-X", "DELETE", "-H", &token, &url]);
+}
+
+#[test]
+fn what_is_published_in_place_is_served_without_a_copy_and_outlasts_its_publication() {
+    let (server, publication) = album_in_place();
+    let id = publication["id"].as_str().unwrap();
+    let own = server.folder().join("data/content").join(id);
+    let bytes: u64 = fs::read_dir(&own)
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(bytes < 10_000, "{bytes} bytes were copied");
+    download(&server, &publication, "album");
+    let server = server.restart();
+    fs::remove_dir_all(server.folder().join("down")).unwrap();
+    let publication = describe(&server, &publication["id"]);
+    download(&server, &publication, "album");
+
+    withdraw(&server, &publication);
+    assert!(!own.exists());
+    let kept = fs::read(server.folder().join("album/a.bin")).unwrap();
+    assert!(kept == bytes_of_album());
+    let again = publish(&server, &["album", "--in-place", "--format", "hybrid"]);
+    assert_eq!(again["was_published_already"], false);
+}
+
+fn bytes_of_album() -> Vec<u8> {
+    bytes(700_000)
+}
+
+#[test]
+fn a_file_in_place_that_changed_or_went_is_not_served_and_the_page_says_so() {
+    let (server, publication) = album_in_place();
+    let file = server.folder().join("album/a.bin");
+    assert_eq!(status_of(&server, &publication, "a.bin"), "200");
+    fs::rename(&file, server.folder().join("elsewhere")).unwrap();
+    assert!(status_of(&server, &publication, "a.bin").starts_with(['4', '5']));
+    wait_for("the page to tell of it", || {
+        page(&server, &publication)
+            .contains("fails the check")
+            .then_some(())
+    });
+    assert_eq!(
+        status_of(&server, &publication, "notes/read%20me.txt"),
+        "200"
+    );
+
+    // Brought back, it is served again; with other bytes, it is not.
+    fs::rename(server.folder().join("elsewhere"), &file).unwrap();
+    assert_eq!(status_of(&server, &publication, "a.bin"), "200");
+    let mut changed = bytes_of_album();
+    changed[5] ^= 1;
+    fs::write(&file, changed).unwrap();
+    assert!(status_of(&server, &publication, "a.bin").starts_with(['4', '5']));
+}
+
+#[test]
+fn what_cannot_stay_in_place_is_named() {
+    let server = Server::start();
+    let folder = server.folder();
+    album(folder);
+    let (first, last) = ("album", "data/sower.db");
+    assert!(refusal(&server, &[last, "--in-place"]).contains("the data directory"));
+    let both = server.sower(&["publish", first, "--in-place", "--to", &server.url], "");
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+    assert!(refusal(&server, &["/dev/null", "--in-place"]).contains("neither a file nor a folder"));
+
+    std::os::unix::fs::symlink("a.bin", folder.join("album/link")).unwrap();
+    let fifo = Command::new("mkfifo")
+        .arg(folder.join("album/pipe"))
+        .status();
+    assert!(fifo.unwrap().success());
+    let done = server.sower(&["publish", "album", "--in-place"], "");
+    assert!(done.status.success(), "{done:?}");
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        told.contains("1 hidden, 1 symbolic link, 1 socket, pipe or device"),
+        "{told}"
+    );
 }

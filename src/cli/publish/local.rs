@@ -18,8 +18,9 @@ use crate::cli::signals::stop_on_signal;
 use crate::cli::tell;
 use crate::config::Config;
 use crate::domain::publication::{Publication, PublicationId, Words};
+use crate::proto::metainfo::path::FilePath;
 use crate::proto::metainfo::piece_length::PieceLength;
-use crate::publish::{Details, Expected, Ingest, IngestError, Upload};
+use crate::publish::{Details, Expected, Ingest, IngestError, Placed, Upload};
 
 /// Bytes that are read in one go.
 const READ_BYTES: usize = 256 * 1024;
@@ -48,8 +49,15 @@ impl<'a> Local<'a> {
         let shutdown = CancellationToken::new();
         stop_on_signal(&shutdown)?;
         let bench = Workbench::open(&config).await?;
+        let publishing = async {
+            if self.args.in_place {
+                self.publish_in_place(bench.ingest(), &config).await
+            } else {
+                self.publish_copies(bench.ingest()).await
+            }
+        };
         let published = tokio::select! {
-            published = self.publish_at(bench.ingest()) => published,
+            published = publishing => published,
             () = shutdown.cancelled() => Err(anyhow!("stopped; nothing was published")),
         };
         let told = match published {
@@ -77,17 +85,16 @@ impl<'a> Local<'a> {
     }
 
     /// Copies the files into the data directory, and hashes them on the way.
-    async fn publish_at(&self, ingest: &Ingest) -> anyhow::Result<Publication> {
+    async fn publish_copies(&self, ingest: &Ingest) -> anyhow::Result<Publication> {
         let format = self.args.format;
         let lengths: Vec<u64> = self.files.iter().map(|sent| sent.file.length).collect();
-        let total_length = lengths.iter().copied().fold(0, u64::saturating_add);
+        let bar = self.bar();
         let expected = Expected {
-            total_length: Some(total_length),
+            total_length: bar.length(),
             format,
             piece_length: Some(PieceLength::for_files(format, &lengths)),
         };
         let mut upload = ingest.begin(expected, ambient::unix_now())?;
-        let bar = bar_of_bytes(total_length, "publishing".to_owned());
         for sent in &self.files {
             upload.begin_file(&sent.file.path).await?;
             copy(sent, &mut upload, &bar).await?;
@@ -95,6 +102,44 @@ impl<'a> Local<'a> {
         let published = upload.finish(self.details(), ambient::unix_now()).await;
         bar.finish_and_clear();
         Ok(published?)
+    }
+
+    /// Hashes the files where they lie, and leaves them there.
+    async fn publish_in_place(
+        &self,
+        ingest: &Ingest,
+        config: &Config,
+    ) -> anyhow::Result<Publication> {
+        let data_dir = config.data_dir.0.canonicalize()?;
+        let placed = self.files.iter().map(|sent| {
+            let shown = sent.disk.display();
+            let place = sent.disk.canonicalize();
+            let place = place.with_context(|| format!("{shown} cannot be read"))?;
+            if place.starts_with(&data_dir) {
+                bail!("{shown} lies in the data directory, which is the server's own; publish it from elsewhere");
+            }
+            Ok(Placed {
+                path: FilePath::parse(&sent.file.path).map_err(IngestError::Name)?,
+                place,
+                length: sent.file.length,
+            })
+        });
+        let placed = placed.collect::<anyhow::Result<_>>()?;
+        let bar = self.bar();
+        let hashed = bar.clone();
+        let published = ingest
+            .publish_in_place(placed, self.details(), ambient::unix_now(), move |bytes| {
+                hashed.inc(bytes);
+            })
+            .await;
+        bar.finish_and_clear();
+        Ok(published?)
+    }
+
+    fn bar(&self) -> ProgressBar {
+        let lengths = self.files.iter().map(|sent| sent.file.length);
+        let total_length = lengths.fold(0, u64::saturating_add);
+        bar_of_bytes(total_length, "publishing".to_owned())
     }
 
     fn details(&self) -> Details {

@@ -17,6 +17,7 @@ pub(crate) async fn check(store: &dyn ContentStore) {
     an_upload_that_is_dropped_leaves_nothing(store).await;
     what_a_crash_left_staged_can_be_discarded(store).await;
     removed_content_is_gone(store, first).await;
+    what_lies_elsewhere_is_read_there_and_never_removed(store).await;
     a_draft_grows_file_by_file(store);
     what_was_on_trial_is_taken_back(store);
     a_draft_is_sealed_as_an_upload_is(store).await;
@@ -134,6 +135,40 @@ async fn removed_content_is_gone(store: &dyn ContentStore, id: PublicationId) {
     }
     assert_eq!(store.sealed().await.unwrap(), []);
     drop(store.stage(id).unwrap());
+}
+
+async fn what_lies_elsewhere_is_read_there_and_never_removed(store: &dyn ContentStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().canonicalize().unwrap().join("theirs");
+    std::fs::write(&place, "their bytes").unwrap();
+    let id = "iiiiiiiiii".parse().unwrap();
+    let mut staging = store.stage(id).unwrap();
+    staging.begin_file().unwrap();
+    staging.write(b"ours").unwrap();
+    assert_eq!(staging.refer(&place).unwrap(), 1);
+    // What follows needs a file of its own.
+    assert!(staging.write(b"to nowhere").is_err());
+    staging.seal().unwrap();
+    let read = async |number: u32, length| {
+        let file = store.open(id, number).await.unwrap()?;
+        Some(file.read(0, length).await.unwrap())
+    };
+    assert_eq!(read(0, 4).await.unwrap(), b"ours");
+    assert_eq!(read(1, 11).await.unwrap(), b"their bytes");
+    assert!(read(2, 0).await.is_none());
+
+    let moved = folder.path().join("moved");
+    std::fs::rename(&place, &moved).unwrap();
+    assert!(read(1, 11).await.is_none());
+    std::os::unix::fs::symlink(&moved, &place).unwrap();
+    assert!(read(1, 11).await.is_none());
+    std::fs::remove_file(&place).unwrap();
+    std::fs::write(&place, "other bytes").unwrap();
+    assert_eq!(read(1, 11).await.unwrap(), b"other bytes");
+
+    store.remove(id).await.unwrap();
+    assert!(read(1, 0).await.is_none());
+    assert_eq!(std::fs::read(&place).unwrap(), b"other bytes");
 }
 
 fn read_all(draft: &dyn DraftStaging, file: u32, span: std::ops::Range<u64>) -> Vec<u8> {

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -13,7 +14,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{
-    Folders, UNCLAIMED, make_folder, open_file, open_folder, remove_folder, to_store_error,
+    Folders, UNCLAIMED, make_folder, open_file, open_folder, reference, remove_folder,
+    to_store_error,
 };
 use crate::domain::publication::PublicationId;
 use crate::store::StoreError;
@@ -99,6 +101,14 @@ impl Staging for StagedUpload {
         (&mut &**file).write_all(bytes)?;
         self.write_back.written(file, length)?;
         Ok(())
+    }
+
+    fn refer(&mut self, place: &Path) -> Result<u32, StoreError> {
+        let number = self.files;
+        rustix::fs::symlinkat(place, &self.folder, reference(number)).map_err(to_store_error)?;
+        self.current = None;
+        self.files = number.saturating_add(1);
+        Ok(number)
     }
 
     fn reopen(&self, stored_as: u32) -> Result<Box<dyn io::Read + Send>, StoreError> {
