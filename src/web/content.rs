@@ -35,9 +35,9 @@ use crate::reader::{ReadError, Reader};
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Accept-Ranges, Content-Length, Content-Range, ETag");
 
-/// Nothing is loaded, nothing runs, and only our own pages frame it.
+/// The sandbox stays, nothing is loaded, and only our own pages frame it.
 const VIEWED: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
 );
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
@@ -229,8 +229,8 @@ pub(super) async fn file(
     Ok(response)
 }
 
-/// Lets our preview page show a PDF in the browser's own viewer, which is apart from this site, runs nothing on it, and would not start in a
-/// sandbox. The policy leaves nothing to a browser that takes the bytes for a page.
+/// Lets our preview page show a PDF in the browser's own viewer, which starts in the sandbox too. The policy leaves nothing to a browser
+/// that takes the bytes for a page.
 fn show_document(headers: &mut HeaderMap) {
     if headers.get(CONTENT_TYPE) == Some(&HeaderValue::from_static("application/pdf")) {
         headers.insert(CONTENT_SECURITY_POLICY, VIEWED);
