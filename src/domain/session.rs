@@ -29,6 +29,8 @@ const MAX_REQUEST_LENGTH: u32 = 128 * 1024;
 pub struct Options {
     /// Requests that a peer may have waiting; further ones are rejected.
     pub max_requests: usize,
+    /// Requests that are refused beyond those that are answered, after which a peer is left: it asks again and again for what it will not get.
+    pub max_refusals: usize,
     /// Requests for hashes that a peer may have waiting (BEP 52); further ones are rejected. libtorrent has two.
     pub max_hash_requests: usize,
     /// Seconds without a message after which a peer is taken for gone.
@@ -43,6 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_requests: 500,
+            max_refusals: 2000,
             max_hash_requests: 16,
             idle_timeout: 180,
             keep_alive: 100,
@@ -103,6 +106,9 @@ pub enum CloseReason {
     /// A block did not come for [`Options::request_timeout`].
     #[error("the peer owes a block for too long")]
     Stalled,
+    /// More than [`Options::max_refusals`] requests were refused.
+    #[error("the peer goes on asking for what it was refused")]
+    Insistent,
     /// Both sides have everything.
     #[error("neither side needs anything of the other")]
     BothComplete,
@@ -122,6 +128,8 @@ pub struct Session {
     is_choking: bool,
     is_peer_interested: bool,
     requests: VecDeque<Block>,
+    /// Requests that were refused, less those that were answered.
+    refusals: usize,
     hash_requests: VecDeque<RawHashes>,
     is_interested: bool,
     is_peer_choking: bool,
@@ -154,6 +162,7 @@ impl Session {
             is_choking: true,
             is_peer_interested: false,
             requests: VecDeque::new(),
+            refusals: 0,
             hash_requests: VecDeque::new(),
             is_interested: false,
             is_peer_choking: true,
@@ -351,7 +360,9 @@ impl Session {
 
     /// The next block that the peer is owed, to be read and sent in a `piece` message. Ask only when the socket can take it.
     pub fn poll_request(&mut self) -> Option<Block> {
-        self.requests.pop_front()
+        let request = self.requests.pop_front()?;
+        self.refusals = self.refusals.saturating_sub(1);
+        Some(request)
     }
 
     /// The next hashes that the peer is owed, to be [proven](Self::prove) or [refused](Self::refuse_hashes). They are not held
@@ -428,6 +439,8 @@ impl Session {
 
     /// Refuses a block that was polled but cannot be read.
     pub fn refuse(&mut self, block: Block) {
+        // One for this, and one for its being polled, which was no answer.
+        self.refusals = self.refusals.saturating_add(2);
         self.reject(block.into());
     }
 
@@ -518,7 +531,11 @@ impl Session {
         let is_refused = self.is_choking
             || self.requests.len() >= self.options.max_requests
             || !self.our_pieces.contains(block.piece());
+        if self.refusals > self.options.max_refusals {
+            return Err(CloseReason::Insistent);
+        }
         if is_refused {
+            self.refusals = self.refusals.saturating_add(1);
             self.reject(raw);
         } else {
             self.requests.push_back(block);
@@ -1075,6 +1092,32 @@ mod tests {
         let mut fast = leecher(Reserved::OURS);
         let result = fast.handle_message(Message::SuggestPiece(4), ambient::now());
         assert_eq!(result, Err(CloseReason::OutOfRange));
+    }
+
+    #[test]
+    fn leaves_a_peer_that_insists_on_what_it_was_refused() {
+        let now = ambient::now();
+        let mut session = session(Bitfield::full(&geometry()), Reserved::OURS);
+        session.unchoke();
+        let block = session.geometry.block(0, 0, 1).unwrap();
+        let ask = |session: &mut Session| {
+            session.handle_message(Message::Request(block.into()), now)?;
+            outputs(session);
+            Ok(session.poll_request().unwrap())
+        };
+        // Every second one answered: it may go on for ever.
+        let most = Options::default().max_refusals;
+        for _ in 0..2 * most {
+            let refused = ask(&mut session).unwrap();
+            session.refuse(refused);
+            ask(&mut session).unwrap();
+        }
+        for _ in 0..most {
+            let refused = ask(&mut session).unwrap();
+            session.refuse(refused);
+        }
+        let refusal: Result<Block, CloseReason> = ask(&mut session);
+        assert_eq!(refusal, Err(CloseReason::Insistent));
     }
 
     #[test]

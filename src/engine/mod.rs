@@ -73,6 +73,8 @@ pub struct Options {
     pub write_timeout: u64,
     /// Requests that a peer may have waiting.
     pub max_requests: usize,
+    /// Requests that are refused beyond those that are answered, after which a peer is left.
+    pub max_refusals: usize,
     /// Whether peers of one torrent are introduced to each other (BEP 11).
     pub exchange_peers: bool,
     /// Whether the seed tells each piece to one peer alone, so that hardly more than one copy leaves it (BEP 16).
@@ -103,6 +105,7 @@ impl Default for Options {
             idle_timeout: 180,
             write_timeout: 30,
             max_requests: 500,
+            max_refusals: 2000,
             exchange_peers: true,
             super_seeding: false,
             send_buffer: 256 * 1024,
@@ -114,6 +117,7 @@ impl Options {
     fn session(&self) -> session::Options {
         session::Options {
             max_requests: self.max_requests,
+            max_refusals: self.max_refusals,
             idle_timeout: self.idle_timeout,
             ..session::Options::default()
         }
