@@ -452,6 +452,73 @@ test("the keyboard comes first to the skip link, and every stop can be seen", as
   await page.close();
 });
 
+test("a new version is tried out of sight, and then found from the old one", async () => {
+  const page = await people.newPage();
+  const publish = async (name, fill) => {
+    await page.goto(`${server.url}/publish`);
+    await page.getByLabel("Choose files").setInputFiles({ name, mimeType: "text/plain", buffer: Buffer.from(`This is ${name}.`) });
+    await fill();
+    await page.getByRole("button", { name: "Publish" }).click();
+    await page.waitForURL("**/p/*");
+    return page.url();
+  };
+  const older = await publish("tides 1.txt", async () => {});
+  const newer = await publish("tides 2.txt", async () => {
+    await page.getByLabel("Unlisted").check();
+    await page.getByLabel("Newer version of").fill(older);
+    await page.getByLabel("DOI").fill("https://doi.org/10.5281/zenodo.1234");
+    await page.getByLabel("Links").fill("The tide tables https://example.org/tides\nhttps://example.org/moon");
+    await page.getByText("More trackers and web seeds").click();
+    await page.getByLabel("Other web seeds").fill("https://mirror.example.org/tides%202.txt");
+    await check(page, "publish-particulars");
+  });
+  assert.equal(await page.getByRole("link", { name: "tides 1.txt" }).getAttribute("href"), new URL(older).pathname);
+  assert.equal(await page.getByRole("link", { name: "The tide tables" }).getAttribute("href"), "https://example.org/tides");
+  assert.ok(await page.getByRole("link", { name: "https://example.org/moon" }).isVisible());
+  assert.equal(await page.getByRole("link", { name: "10.5281/zenodo.1234" }).getAttribute("href"), "https://doi.org/10.5281/zenodo.1234");
+  await page.getByText("Cite", { exact: true }).click();
+  await page.getByText("doi = {10.5281/zenodo.1234}").waitFor();
+  await page.getByRole("button", { name: "Copy BibTeX" }).waitFor();
+  await check(page, "publication-unlisted");
+  await page.goto(older);
+  assert.equal(await page.getByText("A newer version exists").count(), 0);
+
+  await page.goto(`${newer}/edit`);
+  assert.ok(await page.getByLabel("Unlisted").isChecked());
+  await page.getByLabel("Public", { exact: true }).check();
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.waitForURL(newer);
+  await page.goto(older);
+  await page.getByText("A newer version exists").waitFor();
+  await check(page, "publication-older");
+  await page.goto(`${older}/latest`);
+  assert.equal(page.url(), newer);
+  await page.close();
+});
+
+test("an administrator takes down and puts back", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/?q=tides`);
+  await page.getByRole("link", { name: "tides 2.txt" }).click();
+  await page.waitForURL("**/p/*");
+  const taken = page.url();
+  await page.getByRole("link", { name: "Take down" }).click();
+  await page.getByLabel("Reason, for everybody to read").fill("The moon has complained.");
+  await check(page, "takedown");
+  await page.getByRole("button", { name: "Take down" }).click();
+  await page.waitForURL("**/takedowns");
+  await check(page, "takedowns");
+  const answer = await page.goto(taken);
+  assert.equal(answer.status(), 451);
+  await page.getByText("The moon has complained.").waitFor();
+  await check(page, "error-451");
+  await page.goto(`${server.url}/takedowns`);
+  await page.getByRole("button", { name: "Put back tides 2.txt" }).click();
+  await page.waitForURL(taken);
+  assert.equal(await page.locator("h1").innerText(), "tides 2.txt");
+  await page.close();
+});
+
 test("all of it works without a script", async () => {
   const plain = await browser.context({ javaScriptEnabled: false });
   const page = await plain.newPage();
@@ -494,6 +561,8 @@ for (const colorScheme of ["light", "dark"]) {
       ...["evening.png", "birds.wav", "README.md"].map((name) => [`preview-${name}`, `${new URL(media_page).pathname}/preview/marsh%20media/${name}`]),
       ["edit", `${new URL(folder_page).pathname}/edit`],
       ["withdraw", `${new URL(folder_page).pathname}/withdraw`],
+      ["takedown", `${new URL(folder_page).pathname}/takedown`],
+      ["takedowns", "/takedowns"],
       ["statistics", "/stats"],
       ["api", "/api"],
       ["error-404", "/nothing-here"],
