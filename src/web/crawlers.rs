@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
@@ -17,6 +18,7 @@ use super::links::Links;
 use super::state::Options;
 use super::text::machine_time;
 use crate::catalog::Catalog;
+use crate::domain::publication::Publication;
 use crate::store::publications::{PageQuery, Total};
 
 /// Pages may be found; bytes are not for crawlers, and neither is what needs an account.
@@ -30,6 +32,14 @@ Disallow: /account
 Disallow: /publish
 Disallow: /takedowns
 ";
+
+/// Tells crawlers to leave an answer about an unlisted publication out of their index.
+pub(super) fn hide_unlisted(publication: &Publication, response: &mut Response) {
+    if publication.particulars.unlisted {
+        let noindex = HeaderValue::from_static("noindex");
+        response.headers_mut().insert("x-robots-tag", noindex);
+    }
+}
 
 /// `GET /robots.txt`
 pub(super) async fn robots(State(links): State<Arc<Links>>) -> String {

@@ -228,6 +228,9 @@ fn an_unlisted_publication_is_for_those_who_have_its_link() {
     ] {
         assert_eq!(site.get(&path).status, 200, "{path}");
     }
+    let preview = site.get(&format!("/p/{hidden}/preview/a.txt"));
+    assert_eq!(preview.status, 200, "{}", preview.body);
+    assert_eq!(preview.header("x-robots-tag"), Some("noindex"));
     let listed = site.patch(&site.token, hidden, &json!({ "unlisted": false }));
     assert_eq!(listed.status, 200, "{}", listed.body);
     for list in lists {

@@ -73,6 +73,7 @@ impl Published {
             "/p/{id}.magnet",
             "/p/{id}.bib",
             "/p/{id}/latest",
+            "/p/{id}/preview/soil.bin",
             "/p/{id}/edit",
             "/files/{id}/soil.bin",
             "/files/{id}.zip",

@@ -11,6 +11,7 @@ use super::Frame;
 use crate::domain::account::WhoMayPublish;
 use crate::web::auth::Viewer;
 use crate::web::content::Content;
+use crate::web::crawlers::hide_unlisted;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::file_path;
 use crate::web::markdown::to_html;
@@ -97,5 +98,6 @@ pub(in crate::web) async fn page(
     response
         .headers_mut()
         .insert(CONTENT_SECURITY_POLICY, POLICY);
+    hide_unlisted(publication, &mut response);
     Ok(response)
 }

@@ -24,6 +24,7 @@ use crate::proto::metainfo::info::Format;
 use crate::web::auth::Viewer;
 use crate::web::chart::Chart;
 use crate::web::citation::bibtex;
+use crate::web::crawlers::hide_unlisted;
 use crate::web::error::{WebError, page as render};
 use crate::web::links::{encode_segment, file_path, preview_path};
 use crate::web::markdown::to_html;
@@ -194,10 +195,7 @@ pub(in crate::web) async fn page_or_torrent(
             page(&state, &mint, viewer, trackers.as_deref(), publication).await?
         }
     };
-    if publication.particulars.unlisted {
-        let noindex = HeaderValue::from_static("noindex");
-        answer.headers_mut().insert("x-robots-tag", noindex);
-    }
+    hide_unlisted(publication, &mut answer);
     Ok(personal.keep(answer))
 }
 
