@@ -214,7 +214,7 @@ class Floor:
         port = lab.free_port()
         self.address = f"127.0.0.1:{port}"
         self.process = arena.start(f"floor-{read}", [
-            HERE / "load/target/release/sower-load", "floor", "--read", read, "--listen", self.address,
+            lab.LOAD, "floor", "--read", read, "--listen", self.address,
             "--info-hash", torrent.info_hash, "--piece-length", torrent.piece_length, "--file", path])
         arena.wait(self.process, "it does not listen", lambda: lab.accepts(port))
         self.pid = self.process.pid

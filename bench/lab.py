@@ -19,6 +19,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "sower-peers"
 SERVER_CORE, LOAD_CORE = "0", "1"
+LOAD = HERE / "load/target/release/sower-load"
 
 
 class Missing(Exception):
@@ -124,7 +125,7 @@ def answers_packets(port):
 
 def measure(kind, server, *arguments):
     """A run of the load against a server, to be called once a round; it returns the load's report."""
-    command = ["taskset", "-c", LOAD_CORE, HERE / "load/target/release/sower-load", kind,
+    command = ["taskset", "-c", LOAD_CORE, LOAD, kind,
                "--server", server.address, "--pid", server.pid, *arguments]
 
     def run(*more):

@@ -11,6 +11,7 @@ mod http;
 mod link;
 mod packets;
 mod seed;
+mod slow;
 mod web_seed;
 mod websocket;
 
@@ -34,6 +35,8 @@ enum Command {
     Seed(seed::Options),
     /// Seed one file in the cheapest way there is, for a floor under the figures
     Floor(floor::Options),
+    /// Ask a seeder for much and read little (BEP 3, plain TCP), until the standard input ends
+    Slow(slow::Options),
     /// Download ranges of one file over HTTP (BEP 19)
     WebSeed(web_seed::Options),
     /// Announce many peers of many torrents to an HTTP tracker (BEP 3, 23)
@@ -64,6 +67,7 @@ struct Target {
 fn main() -> ExitCode {
     let report = match Cli::parse().command {
         Command::Seed(options) => seed::run(&options),
+        Command::Slow(options) => slow::run(&options),
         Command::Floor(options) => floor::run(&options),
         Command::WebSeed(options) => web_seed::run(&options),
         Command::Announce(options) => announce::run(&options),

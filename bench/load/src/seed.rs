@@ -22,7 +22,7 @@ const LONGEST_MESSAGE: u32 = 1 << 20;
 
 const CHOKE: u8 = 0;
 pub(crate) const UNCHOKE: u8 = 1;
-const INTERESTED: u8 = 2;
+pub(crate) const INTERESTED: u8 = 2;
 pub(crate) const REQUEST: u8 = 6;
 pub(crate) const PIECE: u8 = 7;
 
