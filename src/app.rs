@@ -53,6 +53,7 @@ use crate::store::lock::DataDirLock;
 use crate::store::passkeys::PasskeyStore;
 use crate::store::sqlite::SqliteStore;
 use crate::tracker::{DenyFileError, EmbeddedSeed, Tracker, UdpTracker, WsTracker};
+use crate::watch::{self, Watcher};
 use crate::web;
 
 /// How often another port is picked where one is free for connections and not for packets.
@@ -149,8 +150,7 @@ impl App {
         let trusted_proxies = Arc::new(trusted_proxies);
         let hall = Hall::open().map_err(StartError::Threads)?;
         let ports = Ports::open(&config, &trusted_proxies, &hall)?;
-        let listen = ports.listen;
-        let url = public_url(&config, listen)?;
+        let (listen, url) = (ports.listen, public_url(&config, ports.listen)?);
         let dht = DhtNode::open(&config.dht)?;
         let forwarding = Forwarding::open(&config.nat, ports.open_to_the_world(), dht.port())?;
 
@@ -159,6 +159,7 @@ impl App {
         let addresses = advertised.look_up().await;
         let reader = Reader::new(Arc::clone(&content));
         let scrubber = Scrubber::new(catalog.clone(), reader.clone(), config.scrub.clone());
+        let watcher = watcher(&config, &ingest, &reader, &database).await?;
         let engine = engine(&config, &catalog, &reader, peer_id);
         let seed = EmbeddedSeed {
             peer_id,
@@ -223,6 +224,7 @@ impl App {
         tasks.spawn(follow(catalog, shutdown.clone()));
         tasks.spawn(scrubber.run(shutdown.clone()));
         tasks.spawn(drafts.run(shutdown.clone()));
+        tasks.spawn(watcher.run(shutdown.clone()));
         forwarding.start(&tasks, &shutdown);
         tasks.close();
         Ok(Self {
@@ -297,6 +299,21 @@ fn public_url(config: &Config, listen: SocketAddr) -> Result<Url, url::ParseErro
 fn engine(config: &Config, catalog: &Catalog, reader: &Reader, peer_id: PeerId) -> Engine {
     let options = config.peer.clone();
     Engine::new(catalog.clone(), reader.clone(), options, peer_id)
+}
+
+async fn watcher(
+    config: &Config,
+    ingest: &Ingest,
+    reader: &Reader,
+    database: &SqliteStore,
+) -> Result<Watcher, StoreError> {
+    let parts = watch::Parts {
+        ingest: ingest.clone(),
+        reader: reader.clone(),
+        notes: Arc::new(database.clone()),
+        data_dir: config.data_dir.0.clone(),
+    };
+    Watcher::take_up(parts).await
 }
 
 fn tracker(config: &Config, catalog: &Catalog, seed: EmbeddedSeed) -> Arc<Tracker> {

@@ -359,6 +359,16 @@ fn check(config: &Config, origin: impl Fn(&str) -> Origin) -> Result<(), ConfigE
             120..=MAX_SILENCE,
         ),
         ("nat.timeout", config.nat.timeout, 1..=60),
+        (
+            "publish.watch_quiet",
+            config.publish.watch_quiet,
+            1..=MAX_SILENCE,
+        ),
+        (
+            "publish.watch_interval",
+            config.publish.watch_interval,
+            1..=MAX_SILENCE,
+        ),
     ] {
         if !usable.contains(&seconds) {
             let (least, most) = usable.into_inner();
@@ -559,6 +569,8 @@ mod tests {
             ("nat.gateway", "router.example"),
             ("nat.lifetime", "119"),
             ("nat.timeout", "0"),
+            ("publish.watch_quiet", "0"),
+            ("publish.watch_interval", "86401"),
         ] {
             let name = format!("SOWER_{}", key.to_uppercase().replace('.', "__"));
             let error = read("", &[(&name, value)]).unwrap_err().to_string();

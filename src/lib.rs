@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | 8, 7, 6 | `cli`, `app`, `config` | the program: arguments, composition, configuration |
 //! | 5 | `web`, `door` | pages, API and web seed · the one port |
+//! | 5 | `watch` | the watch folder: what has been still in it for a while is published |
 //! | 4 | `publish`, `tracker`, `engine`, `discovery` | the services; they never import each other |
 //! | 4 | `client` | a client of a server like this one: publishes there |
 //! | 4 | `scrub` | everything that is published, read again and held against its hashes |
@@ -134,5 +135,7 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod tracker;
+#[cfg(feature = "cli")]
+pub mod watch;
 #[cfg(feature = "server")]
 pub mod web;

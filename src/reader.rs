@@ -266,6 +266,11 @@ impl Reader {
         self.judge(torrent, piece, is_whole)
     }
 
+    /// Has a publication verified as a whole: somebody knows that something has happened to its files.
+    pub fn accuse(&self, publication: PublicationId) {
+        self.suspects.add(publication);
+    }
+
     /// A publication that should be verified as a whole, if there is one; it is not named again until there is new suspicion.
     pub fn suspect(&self) -> Option<PublicationId> {
         self.suspects.lock().pop_first()

@@ -179,6 +179,11 @@ impl Ingest {
         &self.options
     }
 
+    /// What is published.
+    pub const fn catalog(&self) -> &Catalog {
+        &self.press.catalog
+    }
+
     /// What changes publications that are there; its work counts as the ingest's at the end.
     pub fn editor(&self) -> Editor {
         Editor::new(

@@ -21,6 +21,8 @@ mod receiving;
 mod sweep;
 mod words;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::drafts::{DraftError, DraftState, DraftStatus, Drafts};
@@ -68,6 +70,14 @@ pub struct Options {
     pub max_sources: usize,
     /// Characters in the reason of a takedown, at most.
     pub max_reason_length: usize,
+    /// A folder in which every file and folder is published where it lies, once it has been still for a while; empty: none.
+    pub watch: PathBuf,
+    /// Seconds that a file or folder in it must have been still.
+    pub watch_quiet: u64,
+    /// Seconds between two looks into it. Where a look takes long, more: at most a tenth of the time is spent on looking.
+    pub watch_interval: u64,
+    /// Files and folders in it, at most; those inside its folders do not count.
+    pub watch_entries: usize,
 }
 
 impl Default for Options {
@@ -88,6 +98,10 @@ impl Default for Options {
             max_links: 20,
             max_sources: 20,
             max_reason_length: 1000,
+            watch: PathBuf::new(),
+            watch_quiet: 60,
+            watch_interval: 10,
+            watch_entries: 10_000,
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod snapshot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod takedowns;
+pub mod watched;
 
 use std::path::PathBuf;
 

@@ -38,7 +38,7 @@ fn refusal(server: &Server, arguments: &[&str]) -> String {
     String::from_utf8(done.stderr).unwrap()
 }
 
-fn describe(server: &Server, id: &Value) -> Value {
+pub(crate) fn describe(server: &Server, id: &Value) -> Value {
     let id = id.as_str().unwrap();
     let url = format!("{}/api/v1/publications/{id}", server.url);
     serde_json::from_slice(&get(&url)).unwrap()
@@ -217,7 +217,7 @@ fn album_in_place() -> (Server, Value) {
     (server, publication)
 }
 
-fn page(server: &Server, publication: &Value) -> String {
+pub(crate) fn page(server: &Server, publication: &Value) -> String {
     let id = publication["id"].as_str().unwrap();
     String::from_utf8(get(&format!("{}/p/{id}", server.url))).unwrap()
 }
@@ -230,7 +230,7 @@ fn status_of(server: &Server, publication: &Value, name: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-fn withdraw(server: &Server, publication: &Value) {
+pub(crate) fn withdraw(server: &Server, publication: &Value) {
     let id = publication["id"].as_str().unwrap();
     let url = format!("{}/api/v1/publications/{id}", server.url);
     let token = format!("Authorization: Bearer {}", server.token());

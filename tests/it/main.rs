@@ -51,6 +51,7 @@ mod uploads;
 mod utp;
 mod v2_peers;
 mod verify_command;
+mod watch;
 mod web_seed;
 mod websocket_tracker;
 mod wire;

@@ -15,6 +15,8 @@ pub(crate) mod publications;
 mod takedowns;
 #[cfg(feature = "sqlite")]
 mod versions;
+#[cfg(feature = "sqlite")]
+pub(crate) mod watched;
 
 #[cfg(feature = "sqlite")]
 pub(crate) use publications::example;

@@ -14,6 +14,7 @@ mod search;
 mod takedowns;
 mod verification;
 mod versions;
+mod watched;
 mod withdrawals;
 
 use std::io;
@@ -30,7 +31,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 12] = [
+const MIGRATIONS: [(i64, &str, &str); 13] = [
     (
         1,
         "publications and accounts",
@@ -90,6 +91,11 @@ const MIGRATIONS: [(i64, &str, &str); 12] = [
         12,
         "archives",
         include_str!("../../../migrations/sqlite/0012_archives.sql"),
+    ),
+    (
+        13,
+        "watched",
+        include_str!("../../../migrations/sqlite/0013_watched.sql"),
     ),
 ];
 
@@ -324,6 +330,12 @@ mod tests {
     async fn keeps_passkeys_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
         conformance::passkeys::check(&open(&folder).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_what_was_published_from_the_watch_folder_as_the_port_says() {
+        let folder = tempfile::tempdir().unwrap();
+        conformance::watched::check(&open(&folder).await.unwrap()).await;
     }
 
     #[tokio::test]
