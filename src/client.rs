@@ -188,6 +188,20 @@ impl ClientError {
             _ => false,
         }
     }
+
+    /// Whether the server may have done what it was asked all the same.
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => !error.is_connect() && !error.is_builder(),
+            // 409: the same request is under way.
+            Self::Refused { status, .. } => {
+                status.is_server_error() && *status != StatusCode::INSUFFICIENT_STORAGE
+                    || *status == StatusCode::CONFLICT
+            }
+            Self::NotUnderstood => true,
+            _ => false,
+        }
+    }
 }
 
 impl Client {
@@ -220,15 +234,35 @@ impl Client {
         })
     }
 
-    /// Begins a publication: the server keeps room for the files.
+    /// Begins a publication: the server keeps room for the files. Begun again with the same key and manifest, it is the one that was begun before, however
+    /// far it is.
+    ///
+    /// What [leaves doubt](ClientError::leaves_doubt) is tried again for [`Options::patience`], unless there is no token: without an account the server
+    /// remembers no keys.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn begin(&self, manifest: &Manifest) -> Result<Standing, ClientError> {
+    pub async fn begin(&self, manifest: &Manifest, key: &str) -> Result<Standing, ClientError> {
         let body = serde_json::to_vec(manifest).map_err(|_| ClientError::NotUnderstood)?;
-        let asked = self.request(Method::POST, self.address("api/v1/publications")?);
-        let asked = asked.header(CONTENT_TYPE, "application/json").body(body);
-        read(answered(asked.timeout(self.options.patience).send().await?).await?).await
+        let body = Bytes::from(body);
+        let url = self.address("api/v1/publications")?;
+        let mut patience = Patience::new(self.options.patience);
+        loop {
+            let asked = self
+                .request(Method::POST, url.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .timeout(self.options.patience)
+                .body(body.clone());
+            if self.token.is_empty() {
+                return told(asked.send().await).await;
+            }
+            let asked = asked.header("Idempotency-Key", key).send();
+            match told(asked.await).await {
+                Ok(standing) => return Ok(standing),
+                Err(error) if error.leaves_doubt() => patience.wait(error).await?,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// How far a publication is that was begun; `None` where the server knows none of this id any more.
@@ -504,6 +538,12 @@ async fn answered(answer: Response) -> Result<Response, ClientError> {
         detail: problem.map_or_else(|_| status.to_string(), |problem| problem.detail),
         after: after.map(Duration::from_secs),
     })
+}
+
+async fn told<T: for<'a> Deserialize<'a>>(
+    answer: reqwest::Result<Response>,
+) -> Result<T, ClientError> {
+    read(answered(answer?).await?).await
 }
 
 async fn read<T: for<'a> Deserialize<'a>>(mut answer: Response) -> Result<T, ClientError> {

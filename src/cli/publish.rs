@@ -6,7 +6,7 @@
 mod local;
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::UNIX_EPOCH;
@@ -15,12 +15,15 @@ use anyhow::{Context, bail};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use futures_util::{TryStreamExt, stream};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use self::local::Local;
 use super::progress::bar_of_bytes;
 use super::{say, tell};
+use crate::ambient;
 use crate::client::{Client, ClientError, Manifest, ManifestFile, Options, Standing, StandingFile};
 use crate::config::Config;
 use crate::offline::choices::Choices;
@@ -129,18 +132,16 @@ impl PublishArgs {
             private: self.private,
             files: files.iter().map(|sent| sent.file.clone()).collect(),
         };
-        let note = Note::of(server, &manifest, files)?;
-        let draft = match resumed(&client, note.as_ref()).await? {
+        let mut note = Note::of(server, &manifest, files)?;
+        let draft = match resumed(&client, &mut note).await? {
             Some(draft) => draft,
-            None => begin(&client, &manifest, note.as_ref()).await?,
+            None => begin(&client, &manifest, &mut note).await?,
         };
         if draft.state == "draft" {
             send(&client, &draft, files).await?;
         }
         let ended = client.ended(&draft.id).await?;
-        if let Some(note) = &note {
-            note.remove();
-        }
+        note.remove();
         self.tell_end(ended)
     }
 
@@ -203,28 +204,29 @@ impl PublishArgs {
 }
 
 /// The draft of the last try, where the server still has it.
-async fn resumed(client: &Client, note: Option<&Note>) -> anyhow::Result<Option<Standing>> {
-    let Some(id) = note.and_then(Note::read) else {
+async fn resumed(client: &Client, note: &mut Note) -> anyhow::Result<Option<Standing>> {
+    let Some(id) = &note.begun.id else {
         return Ok(None);
     };
-    let standing = client.standing(&id).await?;
-    Ok(standing.filter(|standing| standing.state != "failed"))
+    let standing = client.standing(id).await?;
+    let standing = standing.filter(|standing| standing.state != "failed");
+    if standing.is_none() {
+        note.begun = Begun::new();
+    }
+    Ok(standing)
 }
 
-async fn begin(
-    client: &Client,
-    manifest: &Manifest,
-    note: Option<&Note>,
-) -> anyhow::Result<Standing> {
-    let draft = client.begin(manifest).await?;
-    if let Some(note) = note
-        && let Err(error) = note.write(&draft.id)
-    {
-        tell(format_args!(
-            "this upload could not be resumed if it was interrupted: {} cannot be written: {error}",
-            note.0.display()
-        ));
-    }
+async fn begin(client: &Client, manifest: &Manifest, note: &mut Note) -> anyhow::Result<Standing> {
+    // The key is written down first: whoever misses the answer asks again under the same one, and gets the same draft.
+    note.write();
+    let draft = client.begin(manifest, &note.begun.key).await;
+    let draft = draft.inspect_err(|error| {
+        if !error.leaves_doubt() {
+            note.remove();
+        }
+    })?;
+    note.begun.id = Some(draft.id.clone());
+    note.write();
     Ok(draft)
 }
 
@@ -253,16 +255,37 @@ async fn send(client: &Client, draft: &Standing, files: &[Sent]) -> anyhow::Resu
     sent.context("what was sent is kept; the same command goes on where it was")
 }
 
-/// Where the id of an unfinished upload is written down. Its name is a hash of the server and of what is sent, so that files that have changed since
-/// are another upload.
-struct Note(PathBuf);
+/// What is written down of an unfinished upload, in a file whose name is a hash of the server and of what is sent: files that have changed since are
+/// another upload.
+struct Note {
+    /// `None` where the system has no folder for such notes.
+    path: Option<PathBuf>,
+    begun: Begun,
+}
+
+/// An upload that was begun, or is about to be.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    /// The `Idempotency-Key` of the request that begins it.
+    key: String,
+    /// What that request has made, once it is known.
+    id: Option<String>,
+}
+
+impl Begun {
+    fn new() -> Self {
+        let mut key = [0; 16];
+        ambient::rng().fill_bytes(&mut key);
+        Self {
+            key: HEXLOWER.encode(&key),
+            id: None,
+        }
+    }
+}
 
 impl Note {
-    /// `None` where the system has no folder for such notes.
-    fn of(server: &str, manifest: &Manifest, files: &[Sent]) -> anyhow::Result<Option<Self>> {
-        let Some(folder) = folder() else {
-            return Ok(None);
-        };
+    /// The note of the last try, or a new one.
+    fn of(server: &str, manifest: &Manifest, files: &[Sent]) -> anyhow::Result<Self> {
         let mut hasher = Sha256::new();
         hasher.update(serde_json::to_vec(&(server, manifest))?);
         for sent in files {
@@ -273,25 +296,41 @@ impl Note {
             hasher.update(modified.as_nanos().to_be_bytes());
         }
         let name = HEXLOWER.encode(&hasher.finalize());
-        Ok(Some(Self(folder.join(name))))
+        let path = folder().map(|folder| folder.join(name));
+        let written = path.as_ref().and_then(|path| fs::read(path).ok());
+        let begun = written.and_then(|written| serde_json::from_slice(&written).ok());
+        Ok(Self {
+            path,
+            begun: begun.unwrap_or_else(Begun::new),
+        })
     }
 
-    fn read(&self) -> Option<String> {
-        fs::read_to_string(&self.0).ok()
+    fn write(&self) {
+        let Some(path) = &self.path else {
+            return;
+        };
+        if let Err(error) = self.write_to(path) {
+            tell(format_args!(
+                "this upload could not be resumed if it was interrupted: {} cannot be written: {error}",
+                path.display()
+            ));
+        }
     }
 
-    fn write(&self, id: &str) -> io::Result<()> {
-        let folder = self.0.parent().unwrap_or_else(|| Path::new("."));
+    fn write_to(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
         fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(id.as_bytes())?;
-        file.persist(&self.0)?;
+        serde_json::to_writer(&mut file, &self.begun)?;
+        file.persist(path)?;
         Ok(())
     }
 
     fn remove(&self) {
-        // One that stays leads to a publication that is there, and is passed over.
-        let _ = fs::remove_file(&self.0);
+        if let Some(path) = &self.path {
+            // One that stays leads to a publication that is there, and is passed over.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Claim, Desk, Taken, Writer, names};
+use super::idempotency::{Keys, Running};
 use super::ingest::{Details, Ingest, IngestError};
 use super::press::Manuscript;
 use super::receiving::{PartHead, PartUpload, Received};
@@ -43,6 +44,7 @@ type Desks = HashMap<PublicationId, Arc<OnceCell<Arc<Desk>>>>;
 pub struct Drafts {
     ingest: Ingest,
     store: Arc<dyn DraftStore>,
+    keys: Keys,
     /// Those that were worked on lately. Never held over an await.
     desks: Arc<Mutex<Desks>>,
     /// Counts those that came to their end.
@@ -128,6 +130,7 @@ impl From<StoreError> for DraftError {
 impl Drafts {
     pub(super) fn new(ingest: Ingest, store: Arc<dyn DraftStore>) -> Self {
         Self {
+            keys: Keys::new(store.clone(), Arc::clone(&ingest.options)),
             ingest,
             store,
             desks: Arc::default(),
@@ -140,6 +143,11 @@ impl Drafts {
         &self.ingest
     }
 
+    /// What requests have made already.
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Cancelled when the server ends.
     pub(super) const fn stop(&self) -> &CancellationToken {
         &self.stop
@@ -149,16 +157,38 @@ impl Drafts {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a draft of files with these names and lengths at `now`, in seconds since 1970, and keeps room for them.
+    /// Makes a draft of files with these names and lengths at `now`, in seconds since 1970, and keeps room for them. `request` is what asks for it, where
+    /// that has a key.
+    ///
+    /// Once begun, it goes on to its end even if this future is dropped.
     ///
     /// # Errors
     /// [`DraftError::Ingest`] where such files cannot be published, [`DraftError::Refused`] where they cannot be now.
     pub async fn make(
         &self,
+        details: Details,
+        files: Vec<(String, u64)>,
+        request: Option<Running>,
+        now: i64,
+    ) -> Result<DraftStatus, DraftError> {
+        let draft = self.plan(details, files, now)?;
+        let this = self.clone();
+        // Half-way it would leave room promised to a draft that nobody keeps.
+        let making = self.ingest.tasks.spawn(async move {
+            if let Some(request) = &request {
+                request.note(draft.id, now).await?;
+            }
+            this.keep(draft).await
+        });
+        making.await.map_err(|_| DraftError::Stopping)?
+    }
+
+    fn plan(
+        &self,
         mut details: Details,
         files: Vec<(String, u64)>,
         now: i64,
-    ) -> Result<DraftStatus, DraftError> {
+    ) -> Result<Draft, DraftError> {
         let options = self.ingest.options();
         details.private |= self.ingest.is_private_only;
         let words = options.tidy(&details.words, details.private);
@@ -189,6 +219,10 @@ impl Drafts {
             return Err(IngestError::NoBytes.into());
         }
         self.ingest.check_length(draft.total_length())?;
+        Ok(draft)
+    }
+
+    async fn keep(&self, draft: Draft) -> Result<DraftStatus, DraftError> {
         let name = names(&draft).map_err(IngestError::Name)?.name;
         let draft = self.admit(draft).await?;
         if let Err(error) = self.store.keep_draft(&draft).await {

@@ -14,6 +14,7 @@ use super::Options;
 use super::drafts::Drafts;
 use super::edit::Editor;
 use super::hashing::{Hashed, Part, Plan, receive};
+use super::idempotency::Running;
 use super::naming::name_torrent;
 use super::press::{Manuscript, Press};
 use super::words::WordsError;
@@ -318,7 +319,8 @@ impl Upload {
         self.send(Part::Bytes(bytes)).await
     }
 
-    /// Publishes at `now`, in seconds since 1970. When it returns, everything is on the disk and visible.
+    /// Publishes at `now`, in seconds since 1970. When it returns, everything is on the disk and visible. `request` is what asks for it,
+    /// where that has a key.
     ///
     /// Once the files are sealed, publishing goes on to its end even if this future is dropped.
     ///
@@ -327,6 +329,7 @@ impl Upload {
     pub async fn finish(
         mut self,
         mut details: Details,
+        request: Option<Running>,
         now: i64,
     ) -> Result<Publication, IngestError> {
         details.private |= self.ingest.is_private_only;
@@ -352,6 +355,9 @@ impl Upload {
         let (ingest, slot) = (self.ingest, self.slot);
         let tasks = ingest.tasks.clone();
         let publishing = tasks.spawn(async move {
+            if let Some(request) = &request {
+                request.note(manuscript.id, now).await?;
+            }
             let Hashed { staging, content } = hashed;
             let seal = move || Ok(staging.seal()?);
             let published = ingest.publish(manuscript, content, seal).await;
@@ -485,7 +491,7 @@ mod tests {
                     upload.write(Bytes::copy_from_slice(part)).await?;
                 }
             }
-            upload.finish(details, 2).await
+            upload.finish(details, None, 2).await
         }
 
         async fn sweep(&self) -> Result<Swept, StoreError> {
@@ -592,7 +598,7 @@ mod tests {
             let mut upload = bench.ingest.begin(expectation, 1).unwrap();
             upload.begin_file("x").await.unwrap();
             upload.write(Bytes::copy_from_slice(&bytes)).await.unwrap();
-            let publication = upload.finish(hybrid(), 2).await.unwrap();
+            let publication = upload.finish(hybrid(), None, 2).await.unwrap();
             assert_eq!(publication.info_hashes, expected.info_hashes);
             assert_eq!(publication.title, "x");
         }
@@ -700,7 +706,7 @@ mod tests {
             }
         }
         for (number, upload) in uploads {
-            let publication = upload.finish(details("x"), 2).await.unwrap();
+            let publication = upload.finish(details("x"), None, 2).await.unwrap();
             let file = bench.content.open(publication.id, 0).await.unwrap();
             let bytes = file.unwrap().read(0, 300).await.unwrap();
             assert_eq!(bytes, [number; 300]);
@@ -743,7 +749,7 @@ mod tests {
             let _ = std::fs::remove_dir_all(&staged);
         }
         assert!(upload.write(Bytes::from_static(b"1")).await.is_err());
-        assert!(upload.finish(details(""), 2).await.is_err());
+        assert!(upload.finish(details(""), None, 2).await.is_err());
         assert!(bench.is_empty().await);
     }
 

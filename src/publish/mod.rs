@@ -12,6 +12,7 @@ mod desk;
 mod drafts;
 mod edit;
 mod hashing;
+mod idempotency;
 mod in_place;
 mod ingest;
 mod naming;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::drafts::{DraftError, DraftState, DraftStatus, Drafts};
 pub use self::edit::{EditError, Editor};
+pub use self::idempotency::{KeyError, Keys, Running, Turn};
 pub use self::in_place::Placed;
 pub use self::ingest::{Details, Expected, Ingest, IngestError, Upload};
 pub use self::particulars::ParticularsError;
@@ -54,6 +56,11 @@ pub struct Options {
     pub max_drafts: usize,
     /// Seconds that a draft is kept when nobody sends anything for it. Until then its room on the disk is promised.
     pub draft_lifetime: u64,
+    /// Seconds that an `Idempotency-Key` is remembered, with which a request that is sent again publishes nothing twice; that of a draft
+    /// for as long as the draft.
+    pub key_lifetime: u64,
+    /// Such keys of one account that are remembered, at most: the newest.
+    pub max_keys: u32,
     /// Characters in a title, at most.
     pub max_title_length: usize,
     /// Bytes in a description, at most.
@@ -90,6 +97,8 @@ impl Default for Options {
             max_uploads: 64,
             max_drafts: 16,
             draft_lifetime: 3 * 24 * 60 * 60,
+            key_lifetime: 24 * 60 * 60,
+            max_keys: 1_000,
             max_title_length: 200,
             max_description_bytes: 64 * 1024,
             max_creator_length: 200,

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use super::idempotency::IdempotencyStore;
 use crate::domain::draft::Draft;
 use crate::domain::publication::PublicationId;
 
@@ -39,7 +40,7 @@ pub struct DraftLine {
 
 /// Keeps drafts. One whose publication is [kept](super::publications::PublicationStore::insert) is forgotten in the same transaction.
 #[async_trait]
-pub trait DraftStore: Send + Sync {
+pub trait DraftStore: IdempotencyStore {
     /// Keeps a new draft and its files, in one transaction.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ pub mod content;
 pub mod drafts;
 pub mod files;
 pub mod folder;
+pub mod idempotency;
 pub mod lock;
 pub mod passkeys;
 pub mod place;

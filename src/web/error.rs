@@ -55,6 +55,9 @@ pub(super) enum WebError {
     /// Something like it is there already.
     #[error("{0}")]
     Conflict(String),
+    /// It is understood, and contradicts what was said before (RFC 9110, section 15.5.21).
+    #[error("{0}")]
+    Unprocessable(String),
     /// Somebody else is at it (RFC 4918, section 11.3).
     #[error("{0}")]
     Locked(String),
@@ -154,6 +157,7 @@ impl WebError {
             Self::TakenDown(_) => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Locked(_) => StatusCode::LOCKED,
             Self::WrongChecksum(_) => WRONG_CHECKSUM,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
@@ -410,6 +414,7 @@ const fn title(status: StatusCode) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "Not possible here",
         StatusCode::REQUEST_TIMEOUT => "Too slow",
         StatusCode::CONFLICT => "Not as it is here",
+        StatusCode::UNPROCESSABLE_ENTITY => "Contradictory",
         StatusCode::LOCKED => "In use",
         WRONG_CHECKSUM => "Wrong checksum",
         StatusCode::PRECONDITION_FAILED => "Changed meanwhile",

@@ -16,6 +16,7 @@
 //! | `conditions`, `media` | what is asked of them, and what browsers may do with them |
 //! | `archive`, `checksums` | a publication as one archive, and the SHA-256 of its files |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
+//! | `idempotency` | requests that come again |
 //! | `edits` | who may change a publication, and which version of it they saw |
 //! | `particulars`, `citation` | what is said of a publication beside its words, and how it is cited |
 //! | `markdown` | descriptions as HTML that can do no harm |
@@ -46,6 +47,7 @@ mod feed;
 mod guard;
 mod head;
 mod health;
+mod idempotency;
 mod incoming;
 mod links;
 mod markdown;

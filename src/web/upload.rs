@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::multipart::Field;
 use axum::extract::{DefaultBodyLimit, FromRef, FromRequest, Multipart, Request};
+use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use tokio::task::spawn_blocking;
@@ -17,7 +18,7 @@ use super::edits::{max_creator_bytes, max_tags_bytes};
 use super::error::{WebError, sentence};
 use super::incoming::SharedBody;
 use super::particulars::{Typed, check_replaced, max_bytes};
-use super::patience::{BodyError, Limits};
+use super::patience::{BodyError, Limits, PatientBody};
 use super::shelf::Shelf;
 use super::state::{Options, WebState};
 use super::text::size;
@@ -25,7 +26,7 @@ use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::publication::{Publication, Words};
 use crate::proto::metainfo::info::Format;
-use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Upload};
+use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Running, Upload};
 
 /// Bytes that a form adds to the files in it, at most.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
@@ -69,10 +70,11 @@ impl Reception {
         })
     }
 
-    /// Receives an upload and publishes it.
+    /// Receives an upload and publishes it. `keyed` is the request where it has a key.
     pub(super) async fn receive(
         &self,
         publisher: Option<&Account>,
+        keyed: Option<Running>,
         request: Request,
     ) -> Result<Publication, WebError> {
         let total_length = match self.check_head(request.headers()).await {
@@ -92,7 +94,7 @@ impl Reception {
         };
         let details = form.details(publisher)?;
         check_replaced(&self.shelf, publisher, None, &details.words.particulars).await?;
-        Ok(upload.finish(details, ambient::unix_now()).await?)
+        Ok(upload.finish(details, keyed, ambient::unix_now()).await?)
     }
 
     /// Passes a refusal on when the sender is ready to hear it: one that does not wait for our word has to be heard out
@@ -105,6 +107,14 @@ impl Reception {
                 .await;
         }
         error
+    }
+
+    /// Lets a body pass that nobody needs, so that its sender hears the answer. Who waits for our word is spared the sending.
+    pub(super) async fn let_pass(&self, request: Request) {
+        if !request.headers().contains_key(EXPECT) {
+            let mut body = PatientBody::new(request.into_body(), self.limits());
+            while let Some(Ok(_)) = body.next().await {}
+        }
     }
 
     /// Judges what the head of a request says of its body: the type, and the length if it is known.

@@ -27,6 +27,7 @@ mod edits;
 mod encryption;
 mod feed;
 mod filters;
+mod idempotency;
 mod limits;
 mod local_publish;
 mod magnet_command;

@@ -1,6 +1,8 @@
 //! `sower publish`, from outside: a real server, the built program, and what goes wrong between them.
 
 use std::fs;
+use std::io::Read;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -102,7 +104,7 @@ fn a_folder_becomes_a_publication_with_the_torrent_that_create_makes() {
 
 /// A server that has the same address again after a restart, and a film that takes a while.
 fn server_with_film() -> (Server, String) {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = free.local_addr().unwrap().to_string();
     drop(free);
     let server = Server::start_with(&[("SOWER_LISTEN", &listen)]);
@@ -124,9 +126,8 @@ fn begin(server: &Server, token: &str) -> (Child, String) {
         .unwrap();
     let id = wait_for("the upload to be written down", || {
         let note = fs::read_dir(notes(server)).ok()?.next()?.ok()?;
-        fs::read_to_string(note.path())
-            .ok()
-            .filter(|id| id.len() == 10)
+        let note: Value = serde_json::from_slice(&fs::read(note.path()).ok()?).ok()?;
+        note["id"].as_str().map(str::to_owned)
     });
     let film = server.folder().join(format!("data/content/staging/{id}/0"));
     wait_for("some of the film to be there", || {
@@ -173,6 +174,43 @@ fn a_server_that_goes_away_is_waited_for() {
     assert!(stdout(&ended).trim().ends_with(&id));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("trying again"));
     assert_eq!(title_of(&server, &id), "Film");
+}
+
+/// Stands before a server: it passes the first request on and keeps the answer to itself; later ones it leaves alone.
+fn lose_first_answer(server: &Server) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = server.address();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (client, behind) = (stream.unwrap(), TcpStream::connect(&address).unwrap());
+            let (mut from, mut to) = (client.try_clone().unwrap(), behind.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            if number == 0 {
+                let heard = (&behind).read(&mut [0]).unwrap();
+                assert_eq!(heard, 1);
+                client.shutdown(Shutdown::Both).unwrap();
+            } else {
+                let (mut from, mut to) = (behind, client);
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn a_lost_answer_begins_no_second_draft() {
+    let server = Server::start_with(&[("SOWER_PUBLISH__MAX_DRAFTS", "1")]);
+    let token = server.token();
+    fs::write(server.folder().join("note"), "hello").unwrap();
+    let before = lose_first_answer(&server);
+    let mut command = command(server.folder(), &before, &token);
+    let done = command.arg("note").output().unwrap();
+    assert!(stdout(&done).contains("/p/"));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("trying again"));
+    assert_eq!(server.publication_count(), 1);
+    assert_eq!(notes_count(&server), 0);
 }
 
 #[test]

@@ -17,13 +17,13 @@ const TUS: &str = "Tus-Resumable: 1.0.0";
 const PART: &str = "Content-Type: application/offset+octet-stream";
 
 /// Somebody who uploads.
-struct Uploader<'a> {
-    server: &'a Server,
-    token: String,
+pub(crate) struct Uploader<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) token: String,
 }
 
 impl<'a> Uploader<'a> {
-    fn new(server: &'a Server, name: &str) -> Self {
+    pub(crate) fn new(server: &'a Server, name: &str) -> Self {
         let token = publisher(server, name);
         Self { server, token }
     }
@@ -47,7 +47,13 @@ impl<'a> Uploader<'a> {
         draft
     }
 
-    fn tus(&self, method: &str, url: &str, headers: &[&str], body: Option<&[u8]>) -> Answer {
+    pub(crate) fn tus(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[&str],
+        body: Option<&[u8]>,
+    ) -> Answer {
         let mut all = vec![bearer(&self.token), TUS.to_owned()];
         all.extend(headers.iter().map(|header| (*header).to_owned()));
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -66,7 +72,7 @@ impl<'a> Uploader<'a> {
         self.tus("PATCH", url, &all, Some(bytes))
     }
 
-    fn send(&self, url: &str, offset: usize, bytes: &[u8]) {
+    pub(crate) fn send(&self, url: &str, offset: usize, bytes: &[u8]) {
         let sent = self.patch(url, offset, &[], bytes);
         assert_eq!(sent.status, 204, "{}", sent.body);
         let end = (offset + bytes.len()).to_string();
@@ -90,13 +96,13 @@ impl<'a> Uploader<'a> {
         line.unwrap().trim().parse().unwrap()
     }
 
-    fn described(&self, id: &str) -> Answer {
+    pub(crate) fn described(&self, id: &str) -> Answer {
         let url = format!("{}/api/v1/publications/{id}", self.server.url);
         ask("GET", &url, &[&bearer(&self.token)], None)
     }
 
     /// Waits until the draft is no draft any more, and gives what it became.
-    fn end_of(&self, draft: &Value) -> Value {
+    pub(crate) fn end_of(&self, draft: &Value) -> Value {
         wait_for("the draft to come to its end", || {
             let now = self.described(draft["id"].as_str().unwrap()).json();
             let is_under_way = matches!(now["state"].as_str(), Some("draft" | "hashing"));
@@ -106,7 +112,7 @@ impl<'a> Uploader<'a> {
 }
 
 /// The address of a file's upload on a server that may have another port than when it was made.
-fn upload(server: &Server, draft: &Value, file: usize) -> String {
+pub(crate) fn upload(server: &Server, draft: &Value, file: usize) -> String {
     let url = draft["files"][file]["upload_url"].as_str().unwrap();
     let (_, path) = url.split_once("/api/").unwrap();
     format!("{}/api/{path}", server.url)

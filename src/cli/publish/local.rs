@@ -99,7 +99,9 @@ impl<'a> Local<'a> {
             upload.begin_file(&sent.file.path).await?;
             copy(sent, &mut upload, &bar).await?;
         }
-        let published = upload.finish(self.details(), ambient::unix_now()).await;
+        let published = upload
+            .finish(self.details(), None, ambient::unix_now())
+            .await;
         bar.finish_and_clear();
         Ok(published?)
     }

@@ -68,7 +68,7 @@ impl Bench {
             .map(|(path, length)| ((*path).to_owned(), *length));
         let made = self
             .drafts
-            .make(details(format), files.collect(), ambient::unix_now())
+            .make(details(format), files.collect(), None, ambient::unix_now())
             .await;
         made.unwrap().draft.id
     }
@@ -391,7 +391,7 @@ async fn what_cannot_be_published_is_refused_before_its_first_byte() {
             .map(|(path, length)| ((*path).to_owned(), *length));
         let refusal = bench
             .drafts
-            .make(details(Format::V1), files.collect(), 1)
+            .make(details(Format::V1), files.collect(), None, 1)
             .await;
         let refusal = refusal.unwrap_err().to_string();
         assert!(refusal.contains(words), "{refusal}");
@@ -402,7 +402,7 @@ async fn what_cannot_be_published_is_refused_before_its_first_byte() {
     }
     let third = bench
         .drafts
-        .make(details(Format::V1), vec![("a".to_owned(), 1)], 1)
+        .make(details(Format::V1), vec![("a".to_owned(), 1)], None, 1)
         .await;
     assert!(matches!(
         third,
@@ -418,7 +418,7 @@ async fn room_is_promised_to_drafts_and_free_again_without_them() {
     let first = bench.make(Format::V1, &[("a", most)]).await;
     let second = bench
         .drafts
-        .make(details(Format::V1), vec![("b".to_owned(), most)], 1)
+        .make(details(Format::V1), vec![("b".to_owned(), most)], None, 1)
         .await;
     let Err(DraftError::Refused(Refusal::NoRoom { room, needed })) = second else {
         panic!("{second:?}");

@@ -88,6 +88,7 @@ impl Drafts {
             }
         }
         self.note_touched().await;
+        self.keys.forget_old().await;
         let desks: Vec<_> = self
             .desks()
             .values()

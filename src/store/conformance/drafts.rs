@@ -19,7 +19,7 @@ pub(crate) async fn check(store: &(impl DraftStore + PublicationStore)) {
     a_kept_publication_ends_its_draft(store).await;
 }
 
-fn draft(id: &str) -> Draft {
+pub(super) fn draft(id: &str) -> Draft {
     let file = |path: &str, length| DraftFile {
         path: FilePath::parse(path).unwrap(),
         length,

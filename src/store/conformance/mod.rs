@@ -8,6 +8,8 @@ pub(crate) mod content;
 #[cfg(feature = "sqlite")]
 pub(crate) mod drafts;
 #[cfg(feature = "sqlite")]
+pub(crate) mod idempotency;
+#[cfg(feature = "sqlite")]
 pub(crate) mod passkeys;
 #[cfg(feature = "sqlite")]
 pub(crate) mod publications;

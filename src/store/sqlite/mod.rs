@@ -7,6 +7,7 @@
 mod accounts;
 mod drafts;
 mod history;
+mod idempotency;
 mod listing;
 mod passkeys;
 mod publications;
@@ -31,7 +32,7 @@ use sqlx::{Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (
         1,
         "publications and accounts",
@@ -96,6 +97,11 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
         13,
         "watched",
         include_str!("../../../migrations/sqlite/0013_watched.sql"),
+    ),
+    (
+        15,
+        "idempotency",
+        include_str!("../../../migrations/sqlite/0015_idempotency.sql"),
     ),
 ];
 
@@ -318,6 +324,12 @@ mod tests {
     async fn keeps_drafts_as_the_port_says() {
         let folder = tempfile::tempdir().unwrap();
         conformance::drafts::check(&open(&folder).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_idempotency_keys_as_the_port_says() {
+        let folder = tempfile::tempdir().unwrap();
+        conformance::idempotency::check(&open(&folder).await.unwrap()).await;
     }
 
     #[tokio::test]

@@ -2,23 +2,27 @@
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use http::header::LOCATION;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::publications::{created, made_before};
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::{Refusal, UploadId};
 use crate::domain::particulars::{Link, Particulars};
 use crate::domain::publication::{PublicationId, Words};
-use crate::publish::{Details, DraftError, DraftState, DraftStatus, Drafts, Options as Rules};
+use crate::publish::{
+    Details, DraftError, DraftState, DraftStatus, Drafts, Options as Rules, Turn,
+};
 use crate::store::drafts::DraftFailure;
 use crate::web::edits;
 use crate::web::error::{WebError, sentence};
+use crate::web::idempotency;
 use crate::web::links::Links;
 use crate::web::particulars::{check_replaced, read_replaced};
 use crate::web::patience::{Limits, PatientBody};
@@ -150,9 +154,18 @@ pub(super) async fn make(
     state: &WebState,
     publisher: Option<&Account>,
     limits: Limits,
-    body: Body,
+    request: Request,
 ) -> Result<Response, WebError> {
-    let manifest = read_manifest(body, limits, state.ingest.options()).await?;
+    let (head, body) = request.into_parts();
+    let list = receive_list(body, limits, state.ingest.options()).await?;
+    let said = [&b"draft"[..], &list];
+    let turn = idempotency::turn(state.drafts.keys(), publisher, &head.headers, &said).await?;
+    let keyed = match turn {
+        Some(Turn::Again(id)) => return made_before(state, publisher, id).await,
+        Some(Turn::First(running)) => Some(running),
+        None => None,
+    };
+    let manifest = read_manifest(&list)?;
     let details = Details {
         words: Words {
             title: manifest.title,
@@ -178,14 +191,12 @@ pub(super) async fn make(
     let files = files.map(|file| (file.path, file.length)).collect();
     let made = state
         .drafts
-        .make(details, files, ambient::unix_now())
+        .make(details, files, keyed, ambient::unix_now())
         .await?;
-    let location = format!("/api/v1/publications/{}", made.draft.id);
-    let draft = describe(&made, &state.links);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], draft).into_response())
+    Ok(created(made.draft.id, describe(&made, &state.links)))
 }
 
-async fn read_manifest(body: Body, limits: Limits, rules: &Rules) -> Result<Manifest, WebError> {
+async fn receive_list(body: Body, limits: Limits, rules: &Rules) -> Result<Vec<u8>, WebError> {
     let most = rules
         .max_files
         .saturating_mul(BYTES_PER_FILE)
@@ -208,7 +219,11 @@ async fn read_manifest(body: Body, limits: Limits, rules: &Rules) -> Result<Mani
         }
         bytes.extend_from_slice(&part);
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
+    Ok(bytes)
+}
+
+fn read_manifest(list: &[u8]) -> Result<Manifest, WebError> {
+    serde_json::from_slice(list).map_err(|error| {
         WebError::Invalid(format!(
             "The list of files cannot be read: {error}. Send {{\"title\": \"…\", \"files\": [{{\"path\": \"…\", \"length\": 1}}]}}."
         ))

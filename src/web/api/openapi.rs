@@ -155,6 +155,15 @@ pub(super) enum TusVersion {
     V1,
 }
 
+/// What names a request.
+#[derive(ToSchema)]
+#[schema(value_type = String, min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+#[expect(
+    dead_code,
+    reason = "headers are read one by one; this is the shape of one"
+)]
+pub(super) struct IdempotencyKey(String);
+
 /// The method that is meant.
 #[derive(ToSchema)]
 #[serde(rename_all = "UPPERCASE")]

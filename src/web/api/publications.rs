@@ -6,25 +6,27 @@ use axum::Json;
 use axum::extract::{FromRef, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use http::StatusCode;
-use http::header::{ETAG, LOCATION};
+use http::header::{CONTENT_LENGTH, ETAG, LOCATION};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::drafts;
 use super::drafts::Manifest;
-use super::openapi::{Form, PublicationOrDraft, Refused, curl};
+use super::openapi::{Form, IdempotencyKey, PublicationOrDraft, Refused, curl};
 use crate::catalog::Catalog;
 use crate::domain::account::{Account, WhoMayPublish};
 use crate::domain::particulars::Particulars;
-use crate::domain::publication::{Publication, PublishedFile};
+use crate::domain::publication::{Publication, PublicationId, PublishedFile};
 use crate::engine::Engine;
+use crate::publish::Turn;
 use crate::store::publications::{MAX_COUNTED, MAX_PAGE, Total};
 use crate::tracker::service::Tracker;
 use crate::web::auth::{Caller, Viewer};
 use crate::web::edits::entity_tag;
 use crate::web::error::WebError;
+use crate::web::idempotency;
 use crate::web::links::Links;
 use crate::web::pages::publish::may_not_publish;
 use crate::web::personal::Personal;
@@ -200,6 +202,18 @@ impl Describer {
         Ok(self.personal.keep(answer.into_response()))
     }
 
+    /// The answer to whoever has published.
+    async fn published(
+        &self,
+        publisher: Option<&Account>,
+        publication: &Publication,
+    ) -> Result<Response, WebError> {
+        let trackers = self.personal.trackers(publisher).await?;
+        let whole = Json(self.whole(publication, trackers.as_deref()));
+        let answer = created(publication.id, whole.into_response());
+        Ok(self.personal.keep(answer))
+    }
+
     fn summary(
         &self,
         publication: &Publication,
@@ -296,10 +310,14 @@ impl Describer {
 ///
 /// Files in a form are published by this one request, and the answer is the publication. A list of files in JSON makes a draft: send each file
 /// to its `upload_url` (tus 1.0.0), and with the last byte it is published, under the same id.
+///
+/// With an `Idempotency-Key` the same request again makes nothing more: it is answered with what the first one has made, as that is now. While the first
+/// one runs, the answer is 409, and with another list of files, or a form of another length, 422.
 #[utoipa::path(
     post,
     path = "/api/v1/publications",
     tag = "Publications",
+    params(("idempotency-key" = inline(Option<IdempotencyKey>), Header, description = "A word of your choice that no other request of yours has, such as a UUID. It needs an account.")),
     request_body(content((Manifest = "application/json"), (Form = "multipart/form-data"))),
     responses(
         (status = 201, description = "The publication, or the draft.", body = PublicationOrDraft, headers(("location" = String, description = "Where it is."))),
@@ -317,16 +335,45 @@ pub(in crate::web) async fn publish(
     if let Err(refusal) = check_permission(reception.rules().who, caller.as_ref()) {
         return Err(reception.refuse(request, refusal).await);
     }
+    let caller = caller.as_ref();
     if drafts::is_manifest(request.headers()) {
-        let body = request.into_body();
-        return drafts::make(&state, caller.as_ref(), reception.limits(), body).await;
+        return drafts::make(&state, caller, reception.limits(), request).await;
     }
-    let publication = reception.receive(caller.as_ref(), request).await?;
-    let trackers = describer.personal.trackers(caller.as_ref()).await?;
-    let published = describer.whole(&publication, trackers.as_deref());
-    let location = [(LOCATION, format!("/api/v1/publications/{}", published.id))];
-    let answer = (StatusCode::CREATED, location, Json(published)).into_response();
-    Ok(describer.personal.keep(answer))
+    // A form is known by its length: to compare its bytes they would have to come again.
+    let length = request.headers().get(CONTENT_LENGTH);
+    let said = [&b"form"[..], length.map_or(b"", HeaderValue::as_bytes)];
+    let turn = idempotency::turn(state.drafts.keys(), caller, request.headers(), &said).await;
+    let keyed = match turn {
+        Ok(Some(Turn::Again(id))) => {
+            reception.let_pass(request).await;
+            return made_before(&state, caller, id).await;
+        }
+        Ok(Some(Turn::First(running))) => Some(running),
+        Ok(None) => None,
+        Err(error) => return Err(reception.refuse(request, error).await),
+    };
+    let publication = reception.receive(caller, keyed, request).await?;
+    describer.published(caller, &publication).await
+}
+
+/// The answer to a request that has made something already: what it has made, as that is now.
+pub(super) async fn made_before(
+    state: &WebState,
+    caller: Option<&Account>,
+    id: PublicationId,
+) -> Result<Response, WebError> {
+    if let Some(draft) = drafts::find(state, caller, id.as_str()).await? {
+        return Ok(created(id, draft));
+    }
+    let shelved = state.shelf.find(id.as_str()).await?;
+    let describer = Describer::from_ref(state);
+    describer.published(caller, &shelved.publication).await
+}
+
+/// Makes the description of something an answer that says where it is.
+pub(super) fn created(id: PublicationId, described: Response) -> Response {
+    let location = [(LOCATION, format!("/api/v1/publications/{id}"))];
+    (StatusCode::CREATED, location, described).into_response()
 }
 
 /// Whether a caller may publish.

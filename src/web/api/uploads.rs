@@ -13,16 +13,17 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION}
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::drafts::upload_path;
-use super::openapi::{Overriding, RawBytes, Refused, TusVersion, curl};
+use super::openapi::{IdempotencyKey, Overriding, RawBytes, Refused, TusVersion, curl};
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::UploadId;
-use crate::domain::publication::Words;
+use crate::domain::publication::{PublicationId, Words};
 use crate::domain::tag;
-use crate::publish::{Checksum, Details, DraftError, PartHead, PartUpload, Received};
+use crate::publish::{Checksum, Details, DraftError, PartHead, PartUpload, Received, Turn};
 use crate::web::api::publications::check_permission;
 use crate::web::auth::Caller;
 use crate::web::error::WebError;
+use crate::web::idempotency;
 use crate::web::particulars::{Typed, check_replaced};
 use crate::web::patience::{BodyError, Limits, PatientBody};
 use crate::web::state::WebState;
@@ -93,7 +94,7 @@ pub(in crate::web) async fn options(State(state): State<WebState>) -> Response {
     post,
     path = "/api/v1/uploads",
     tag = "Uploads",
-    params(("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("upload-length" = u64, Header, description = "Bytes of the file."), ("upload-metadata" = Option<String>, Header, description = "Names, each with its value in Base64 behind a space, separated by commas.")),
+    params(("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("upload-length" = u64, Header, description = "Bytes of the file."), ("upload-metadata" = Option<String>, Header, description = "Names, each with its value in Base64 behind a space, separated by commas."), ("idempotency-key" = inline(Option<IdempotencyKey>), Header, description = "As for a list of files: the same request again makes no second draft.")),
     responses(
         (status = 201, description = "The draft is made.", headers(("location" = String, description = "Where the bytes go."))),
         Refused,
@@ -106,6 +107,15 @@ pub(in crate::web) async fn create(
     headers: HeaderMap,
 ) -> Result<Response, WebError> {
     check_permission(state.who_may_publish, caller.as_ref())?;
+    let said = ["upload-length", "upload-metadata"]
+        .map(|name| text(&headers, name).unwrap_or_default().as_bytes());
+    let said = [&b"upload"[..], said[0], said[1]];
+    let turn = idempotency::turn(state.drafts.keys(), caller.as_ref(), &headers, &said).await?;
+    let keyed = match turn {
+        Some(Turn::Again(id)) => return Ok(created(&state, id)),
+        Some(Turn::First(running)) => Some(running),
+        None => None,
+    };
     let length = number(&headers, UPLOAD_LENGTH.as_str())?.ok_or_else(|| {
         WebError::Invalid("Say how long the file is: send Upload-Length, in bytes.".to_owned())
     })?;
@@ -152,17 +162,27 @@ pub(in crate::web) async fn create(
     let files = vec![(name.to_owned(), length)];
     let made = state
         .drafts
-        .make(details, files, ambient::unix_now())
+        .make(details, files, keyed, ambient::unix_now())
         .await?;
-    let upload = UploadId {
-        draft: made.draft.id,
-        file: 0,
-    };
-    let headers = [
-        (LOCATION, state.links.address(&upload_path(upload))),
-        (UPLOAD_EXPIRES, expiry(made.left)),
-    ];
-    Ok((StatusCode::CREATED, headers).into_response())
+    Ok(created(&state, made.draft.id))
+}
+
+/// Tells where the bytes of a draft of one file go.
+fn created(state: &WebState, draft: PublicationId) -> Response {
+    let upload = UploadId { draft, file: 0 };
+    let location = [(LOCATION, state.links.address(&upload_path(upload)))];
+    let response = (StatusCode::CREATED, location).into_response();
+    with_expiry(state, draft, response)
+}
+
+/// Says in an answer how long a draft is kept, where it is one still.
+fn with_expiry(state: &WebState, draft: PublicationId, mut response: Response) -> Response {
+    if let Some(left) = state.drafts.left(draft) {
+        let expires = HeaderValue::from_str(&expiry(left)).ok();
+        let header = expires.map(|value| (UPLOAD_EXPIRES, value));
+        response.headers_mut().extend(header);
+    }
+    response
 }
 
 /// How much of a file is there.
@@ -247,14 +267,8 @@ pub(in crate::web) async fn patch(
     };
     let received = receive(part, request.into_body(), reception.limits()).await?;
     let headers = [(UPLOAD_OFFSET, received.offset.to_string())];
-    let mut response = (StatusCode::NO_CONTENT, headers).into_response();
-    if let Some(left) = state.drafts.left(upload.draft) {
-        let expires = HeaderValue::from_str(&expiry(left));
-        response
-            .headers_mut()
-            .extend(expires.ok().map(|value| (UPLOAD_EXPIRES, value)));
-    }
-    Ok(response)
+    let response = (StatusCode::NO_CONTENT, headers).into_response();
+    Ok(with_expiry(&state, upload.draft, response))
 }
 
 async fn begin(

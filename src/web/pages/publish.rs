@@ -68,7 +68,7 @@ pub(in crate::web) async fn publish(
             None => Ok(log_in_first()),
         };
     }
-    let publication = reception.receive(viewer.as_ref(), request).await?;
+    let publication = reception.receive(viewer.as_ref(), None, request).await?;
     Ok(Redirect::to(&format!("/p/{}", publication.id)).into_response())
 }
 
