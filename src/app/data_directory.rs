@@ -90,8 +90,10 @@ impl Workbench {
         let links = has_address
             .then(|| public_url(config, config.listen.0))
             .transpose()?;
+        let ingest = ingest(config, &catalog, &content);
+        ingest.heed_drafts(&database).await?;
         Ok(Self {
-            ingest: ingest(config, &catalog, &content),
+            ingest,
             links: links.as_ref().map(Links::new).transpose()?,
             database,
             _lock: lock,

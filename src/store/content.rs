@@ -73,6 +73,9 @@ pub trait ContentStore: Send + Sync {
     /// How many files are kept open for reading.
     fn open_files(&self) -> u64;
 
+    /// Bytes that are staged of a draft, on trial too. It is left alone: another program may be filling it.
+    async fn staged_bytes(&self, id: PublicationId) -> Result<u64, StoreError>;
+
     /// Removes every staging area but those of the drafts `kept`: at start, no upload is running.
     async fn discard_stagings(&self, kept: Vec<PublicationId>) -> Result<(), StoreError>;
 }

@@ -32,6 +32,8 @@ pub struct DraftLine {
     pub id: PublicationId,
     /// The account that made it, by name.
     pub publisher: String,
+    /// Bytes in all of its files, when they are there.
+    pub total_length: u64,
     /// Whether nothing can come of it.
     pub has_failed: bool,
     /// When somebody last worked on it, in seconds since 1970.

@@ -176,6 +176,10 @@ impl ContentStore for FileStore {
         u64::try_from(self.open_files.iter().count()).unwrap_or(u64::MAX)
     }
 
+    async fn staged_bytes(&self, id: PublicationId) -> Result<u64, StoreError> {
+        self.blocking(move |folders| folders.staged_bytes(id)).await
+    }
+
     async fn discard_stagings(&self, kept: Vec<PublicationId>) -> Result<(), StoreError> {
         self.blocking(move |folders| folders.discard_stagings(&kept))
             .await
@@ -256,6 +260,19 @@ impl Folders {
         let disk = rustix::fs::fstatvfs(&self.root).map_err(to_store_error)?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         Ok(free.saturating_sub(self.options.reserve_bytes))
+    }
+
+    fn staged_bytes(&self, id: PublicationId) -> Result<u64, StoreError> {
+        let Some(folder) = if_there(open_folder(&self.staging, id.as_str()))? else {
+            return Ok(0);
+        };
+        let mut bytes = 0_u64;
+        for name in entries(&folder).map_err(to_store_error)? {
+            let file = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+            let length = if_there(file)?.map_or(0, |file| file.st_size);
+            bytes = bytes.saturating_add(u64::try_from(length).unwrap_or(0));
+        }
+        Ok(bytes)
     }
 
     fn discard_stagings(&self, kept: &[PublicationId]) -> Result<(), StoreError> {

@@ -42,6 +42,7 @@ mod scrub;
 mod search;
 mod show_command;
 mod simulation;
+mod space;
 mod statistics;
 mod super_seeding;
 mod support;

@@ -12,6 +12,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A running `sower serve`. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
+    /// Gone before the folder that it lies in.
+    disk: Option<SmallDisk>,
     folder: tempfile::TempDir,
     pub(crate) url: String,
     environment: Vec<(String, String)>,
@@ -25,10 +27,24 @@ impl Server {
 
     /// Starts a server with variables of the configuration.
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), environment)
+        Self::start_in(tempfile::tempdir().unwrap(), None, environment)
     }
 
-    fn start_in(folder: tempfile::TempDir, environment: &[(&str, &str)]) -> Self {
+    /// Starts a server whose data directory is a disk of its own, of so many bytes; `None` where that cannot be made.
+    pub(crate) fn start_on_small_disk(bytes: u64, environment: &[(&str, &str)]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::mount(folder.path().join("data"), bytes);
+        if disk.is_none() {
+            eprintln!("skipped: no disk can be mounted here");
+        }
+        Some(Self::start_in(folder, Some(disk?), environment))
+    }
+
+    fn start_in(
+        folder: tempfile::TempDir,
+        disk: Option<SmallDisk>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut environment: Vec<(String, String)> = environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -41,6 +57,7 @@ impl Server {
         let (child, ready) = spawn(folder.path(), &environment);
         Self {
             child,
+            disk,
             folder,
             url: own_url(&ready),
             environment,
@@ -90,6 +107,11 @@ impl Server {
         self.url = own_url(&ready);
         self.child = child;
         self
+    }
+
+    /// The disk of a server that was started on one.
+    pub(crate) fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().unwrap()
     }
 
     /// A folder for the test's own files.
@@ -206,6 +228,72 @@ impl Server {
                 .sum()
         }
         files(&self.folder.path().join("data/content"))
+    }
+}
+
+/// A disk in memory.
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(place: PathBuf, bytes: u64) -> Option<Self> {
+        std::fs::create_dir(&place).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]);
+        let mounted = mount.arg(&place).output().ok()?;
+        mounted.status.success().then_some(Self(place))
+    }
+
+    /// Bytes that are free.
+    pub(crate) fn free(&self) -> u64 {
+        let disk = rustix::fs::statvfs(&self.0).unwrap();
+        disk.f_bavail * disk.f_frsize
+    }
+
+    /// Fills the disk until only so many bytes are free, in the place of what filled it before.
+    pub(crate) fn fill(&self, left: u64) {
+        self.clear();
+        let filler = std::fs::File::create(self.filler()).unwrap();
+        rustix::fs::fallocate(
+            filler,
+            rustix::fs::FallocateFlags::empty(),
+            0,
+            self.free() - left,
+        )
+        .unwrap();
+    }
+
+    /// Takes away what filled the disk.
+    pub(crate) fn clear(&self) {
+        let _ = std::fs::remove_file(self.filler());
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Asks a program to stop, as Ctrl+C does.
+pub(crate) fn interrupt(running: &Child) {
+    let id = running.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// Holds a publication against the torrent that `sower create` makes of a folder beside the server.
+pub(crate) fn expect_torrent_of(server: &Server, folder: &str, publication: &Value) {
+    let created = server.sower(&["create", folder, "--format", "hybrid", "-o", "-"], "");
+    std::fs::write(server.folder().join("created.torrent"), created.stdout).unwrap();
+    let shown = server.sower(&["show", "created.torrent", "--json"], "");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    for hash in ["info_hash_v1", "info_hash_v2"] {
+        assert!(shown[hash].is_string(), "{shown}");
+        assert_eq!(publication[hash], shown[hash]);
     }
 }
 

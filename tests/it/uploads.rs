@@ -35,7 +35,7 @@ impl<'a> Uploader<'a> {
     }
 
     /// A draft of files with these lengths.
-    fn draft(&self, files: &[(&str, usize)]) -> Value {
+    pub(crate) fn draft(&self, files: &[(&str, usize)]) -> Value {
         let files = files.iter();
         let files = files.map(|(path, length)| json!({ "path": path, "length": length }));
         let manifest = json!({ "title": "A title", "files": files.collect::<Vec<_>>() });
@@ -65,7 +65,7 @@ impl<'a> Uploader<'a> {
         ask(method, url, &all, Some(&format!("@{}", path.display())))
     }
 
-    fn patch(&self, url: &str, offset: usize, headers: &[&str], bytes: &[u8]) -> Answer {
+    pub(crate) fn patch(&self, url: &str, offset: usize, headers: &[&str], bytes: &[u8]) -> Answer {
         let offset = format!("Upload-Offset: {offset}");
         let mut all = vec![PART, &offset];
         all.extend(headers);
@@ -80,7 +80,7 @@ impl<'a> Uploader<'a> {
         assert_eq!(sent.header("tus-resumable"), Some("1.0.0"));
     }
 
-    fn offset(&self, url: &str) -> usize {
+    pub(crate) fn offset(&self, url: &str) -> usize {
         let mut curl = std::process::Command::new("curl");
         curl.args(["-sS", "--max-time", "60", "-I", "-H", &bearer(&self.token)]);
         let output = curl.args(["-H", TUS, url]).output().unwrap();
@@ -118,7 +118,7 @@ pub(crate) fn upload(server: &Server, draft: &Value, file: usize) -> String {
     format!("{}/api/{path}", server.url)
 }
 
-fn some_bytes(length: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn some_bytes(length: usize, seed: u32) -> Vec<u8> {
     let words = (seed..).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes());
     words.take(length).collect()
 }

@@ -11,7 +11,9 @@ use super::Drafts;
 use crate::ambient;
 use crate::domain::publication::PublicationId;
 use crate::publish::desk::Desk;
+use crate::publish::ingest::Ingest;
 use crate::store::StoreError;
+use crate::store::drafts::DraftStore;
 
 /// How long a draft that nobody works on is kept open.
 const OPEN: Duration = Duration::from_hours(1);
@@ -19,6 +21,27 @@ const OPEN: Duration = Duration::from_hours(1);
 /// How often the drafts are looked through, at most and at least.
 const LONGEST_ROUND: Duration = Duration::from_mins(1);
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
+
+impl Ingest {
+    /// Keeps clear of the room that a server beside this program has promised to its drafts.
+    ///
+    /// # Errors
+    /// [`StoreError`] where a store fails.
+    pub async fn heed_drafts(&self, store: &dyn DraftStore) -> Result<(), StoreError> {
+        let (now, unix_now) = (ambient::now(), ambient::unix_now());
+        let lifetime = i64::try_from(self.options.draft_lifetime).unwrap_or(i64::MAX);
+        let lines = store.drafts().await?.into_iter();
+        let open = lines
+            .filter(|line| !line.has_failed && unix_now.saturating_sub(line.touched_at) < lifetime);
+        for line in open {
+            let received = self.press.content.staged_bytes(line.id).await?;
+            let missing = line.total_length.saturating_sub(received);
+            let mut ledger = self.ledger();
+            ledger.take_up(line.id, &line.publisher, Some(missing), now);
+        }
+        Ok(())
+    }
+}
 
 impl Drafts {
     /// The drafts whose files the sweep has to leave alone.

@@ -18,7 +18,7 @@ pub(crate) async fn check(store: &dyn ContentStore) {
     what_a_crash_left_staged_can_be_discarded(store).await;
     removed_content_is_gone(store, first).await;
     what_lies_elsewhere_is_read_there_and_never_removed(store).await;
-    a_draft_grows_file_by_file(store);
+    a_draft_grows_file_by_file(store).await;
     what_was_on_trial_is_taken_back(store);
     a_draft_is_sealed_as_an_upload_is(store).await;
     drafts_that_are_kept_outlast_the_others(store).await;
@@ -187,8 +187,9 @@ fn append(draft: &dyn DraftStaging, file: u32, at: u64, bytes: &[u8]) {
     appending.keep().unwrap();
 }
 
-fn a_draft_grows_file_by_file(store: &dyn ContentStore) {
+async fn a_draft_grows_file_by_file(store: &dyn ContentStore) {
     let id = "eeeeeeeeee".parse().unwrap();
+    assert_eq!(store.staged_bytes(id).await.unwrap(), 0);
     let draft = store.stage_draft(id).unwrap();
     assert_eq!(draft.lengths(3).unwrap(), [0, 0, 0]);
     append(&*draft, 2, 0, b"last");
@@ -199,6 +200,7 @@ fn a_draft_grows_file_by_file(store: &dyn ContentStore) {
     drop(draft);
     let draft = store.stage_draft(id).unwrap();
     assert_eq!(draft.lengths(3).unwrap(), [6, 0, 4]);
+    assert_eq!(store.staged_bytes(id).await.unwrap(), 10);
     assert_eq!(read_all(&*draft, 0, 0..6), b"first!");
     assert_eq!(read_all(&*draft, 2, 1..3), b"as");
     // What lies behind the bytes that count goes.

@@ -51,6 +51,7 @@ fn line(id: &str, has_failed: bool, touched_at: i64) -> DraftLine {
     DraftLine {
         id: id.parse().unwrap(),
         publisher: "ada".to_owned(),
+        total_length: 5 + (1 << 40),
         has_failed,
         touched_at,
     }

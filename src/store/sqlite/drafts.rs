@@ -104,15 +104,17 @@ impl DraftStore for SqliteStore {
     }
 
     async fn drafts(&self) -> Result<Vec<DraftLine>, StoreError> {
-        let rows: Vec<(String, String, bool, i64)> =
-            sqlx::query_as("SELECT id, publisher, failure IS NOT NULL, touched_at FROM draft")
-                .fetch_all(&self.readers)
-                .await?;
+        let rows: Vec<(String, String, i64, bool, i64)> = sqlx::query_as(
+            "SELECT id, publisher, total_length, failure IS NOT NULL, touched_at FROM draft",
+        )
+        .fetch_all(&self.readers)
+        .await?;
         rows.into_iter()
-            .map(|(id, publisher, has_failed, touched_at)| {
+            .map(|(id, publisher, total_length, has_failed, touched_at)| {
                 Ok(DraftLine {
                     id: to_id(&id)?,
                     publisher,
+                    total_length: from_integer(total_length),
                     has_failed,
                     touched_at,
                 })
