@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::ambient;
+use crate::domain::particulars::Particulars;
 
 /// The part of an answer that may be there before it is told what it is.
 const MAX_EVENT: usize = 256 * 1024;
@@ -76,6 +77,9 @@ pub struct Manifest {
     pub format: String,
     /// Whether peers may only come from the server's own tracker (BEP 27).
     pub private: bool,
+    /// What is said beside.
+    #[serde(flatten)]
+    pub particulars: Particulars,
     /// The files.
     pub files: Vec<ManifestFile>,
 }

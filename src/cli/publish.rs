@@ -4,6 +4,7 @@
 //! upload, in the folder that the system has for such things.
 
 mod local;
+mod particulars;
 
 use std::fs;
 use std::io;
@@ -21,6 +22,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use self::local::Local;
+use self::particulars::ParticularsArgs;
 use super::progress::bar_of_bytes;
 use super::{say, tell};
 use crate::ambient;
@@ -39,6 +41,7 @@ const FILES_AT_ONCE: usize = 4;
 const EXAMPLES: &str = "Examples:
   sower publish film.mkv --title 'A film'
   sower publish /srv/archive/2026 --in-place
+  sower publish data-2.0 --replaces https://files.example.org/p/4k2jabcdef --doi 10.5281/zenodo.1234
   sower publish film.mkv --to https://files.example.org --token sower_4k2j…
   SOWER_TO=https://files.example.org SOWER_TOKEN=… sower publish album --title 'An album'
   sower publish notes.pdf data --json | jq -r .page_url
@@ -94,6 +97,8 @@ pub(super) struct PublishArgs {
     /// Let peers come from the server's own tracker alone (BEP 27)
     #[arg(long)]
     private: bool,
+    #[command(flatten)]
+    particulars: ParticularsArgs,
     /// Files to leave out, as lines of a .gitignore; may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
@@ -130,6 +135,7 @@ impl PublishArgs {
             tags: self.tags.clone(),
             format: self.format.as_str().to_owned(),
             private: self.private,
+            particulars: self.particulars.read(),
             files: files.iter().map(|sent| sent.file.clone()).collect(),
         };
         let mut note = Note::of(server, &manifest, files)?;

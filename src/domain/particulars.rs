@@ -35,3 +35,45 @@ pub struct Link {
     /// Its address, http or https.
     pub url: String,
 }
+
+impl Link {
+    /// Reads a link as people type it: a title, if it has one of its own, and behind a space the address.
+    pub fn from_line(line: &str) -> Self {
+        let line = line.trim();
+        let (title, url) = match line.rsplit_once(char::is_whitespace) {
+            Some((title, url)) if url.contains("://") => (title.trim_end(), url),
+            _ => ("", line),
+        };
+        Self {
+            title: title.to_owned(),
+            url: url.to_owned(),
+        }
+    }
+
+    /// The line that [`from_line`](Self::from_line) reads.
+    pub fn to_line(&self) -> String {
+        if self.title == self.url {
+            return self.url.clone();
+        }
+        format!("{} {}", self.title, self.url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_reads_what_it_writes() {
+        let link = |title: &str, url: &str| Link {
+            title: title.to_owned(),
+            url: url.to_owned(),
+        };
+        let paper = link("The paper, in full", "https://example.org/paper");
+        let bare = link("", "https://example.org/");
+        for link in [paper, bare] {
+            assert_eq!(Link::from_line(&link.to_line()), link);
+        }
+        assert_eq!(Link::from_line("no address"), link("", "no address"));
+    }
+}

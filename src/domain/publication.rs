@@ -34,6 +34,15 @@ impl PublicationId {
         Self(id)
     }
 
+    /// The id that a text is, or that the address of a publication's page ends with.
+    ///
+    /// # Errors
+    /// [`NotAPublicationId`] where it is neither.
+    pub fn in_address(text: &str) -> Result<Self, NotAPublicationId> {
+        let text = text.trim().trim_end_matches('/');
+        text.rsplit('/').next().unwrap_or(text).parse()
+    }
+
     /// The ten characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -234,6 +243,21 @@ mod tests {
             publisher: String::new(),
             created_at: 0,
             published_at: 0,
+        }
+    }
+
+    #[test]
+    fn an_id_stands_in_the_address_of_its_page() {
+        let id = "abcdefghij".parse::<PublicationId>();
+        for text in [
+            "abcdefghij",
+            " https://example.org/p/abcdefghij/ ",
+            "/p/abcdefghij",
+        ] {
+            assert_eq!(PublicationId::in_address(text), id, "{text}");
+        }
+        for text in ["", "2.0", "https://example.org/", "abcdefghij.torrent"] {
+            assert!(PublicationId::in_address(text).is_err(), "{text}");
         }
     }
 

@@ -258,6 +258,16 @@ impl Ingest {
         })
     }
 
+    /// Holds what is said of an upload against the limits, before it begins.
+    ///
+    /// # Errors
+    /// [`IngestError::Words`].
+    pub fn check_words(&self, details: &Details) -> Result<(), IngestError> {
+        let is_private = details.private || self.is_private_only;
+        self.options.tidy(&details.words, is_private)?;
+        Ok(())
+    }
+
     /// Waits until what is under way is published or gone; call it when no upload can begin any more.
     pub async fn finished(&self) {
         self.tasks.close();

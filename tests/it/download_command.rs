@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Server, get, run, wait_for};
+use crate::support::{Server, get, interrupt, run, wait_for};
 
 /// Two files: more than one piece, and nothing.
 fn files() -> [(&'static str, Vec<u8>); 2] {
@@ -91,14 +91,7 @@ fn an_interrupt_stops_it_and_says_that_it_can_go_on() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let is_waiting = |line: &String| line.contains(r#""known_peers":1"#);
     assert!(lines.any(|line| is_waiting(&line.unwrap())));
-    let id = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
+    interrupt(&child);
     let status = wait_for("the download to stop", || child.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
     let mut words = String::new();

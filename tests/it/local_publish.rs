@@ -8,7 +8,8 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 use sower::proto::id::InfoHash;
 
-use crate::support::{Server, curl, get, wait_for};
+use crate::edits::publisher;
+use crate::support::{Server, curl, expect_torrent_of, get, interrupt, wait_for};
 
 fn bytes(length: u32) -> Vec<u8> {
     (0..length).map(|i| (i / 7 % 251) as u8).collect()
@@ -88,19 +89,88 @@ fn a_running_server_serves_what_a_command_publishes_beside_it() {
     wait_until_tracked(&server, &publication);
     download(&server, &publication, "album");
 
-    let created = server.sower(&["create", "album", "--format", "hybrid", "-o", "-"], "");
-    fs::write(server.folder().join("created.torrent"), created.stdout).unwrap();
-    let shown = server.sower(&["show", "created.torrent", "--json"], "");
-    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    for hash in ["info_hash_v1", "info_hash_v2"] {
-        assert!(shown[hash].is_string(), "{shown}");
-        assert_eq!(publication[hash], shown[hash]);
-    }
+    expect_torrent_of(&server, "album", &publication);
 
     let again = publish(&server, &["album", "--format", "hybrid"]);
     assert_eq!(again["was_published_already"], true);
     assert_eq!(again["id"], printed["id"]);
     assert_eq!(server.publication_count(), 1);
+}
+
+/// What can be said of a publication beside its words, on the command line.
+const PARTICULARS: [&str; 11] = [
+    "--unlisted",
+    "--doi",
+    "https://doi.org/10.5281/zenodo.1234",
+    "--link",
+    "The paper https://example.org/paper",
+    "--link",
+    "https://example.org/",
+    "--announce",
+    "udp://tracker.example.org:6969",
+    "--web-seed",
+    "https://example.org/data/",
+];
+
+#[test]
+fn the_command_says_all_that_the_form_says_wherever_it_publishes() {
+    let server = Server::start();
+    let token = publisher(&server, "ada");
+    let folder = server.folder();
+    fs::write(folder.join("0"), "first").unwrap();
+    let mut older = publish(&server, &["0", "--title", "Version 0"])["id"].take();
+    let to = ["--to", &server.url, "--token", &token];
+    for (number, mode) in [&[][..], &["--in-place"], &to].into_iter().enumerate() {
+        let name = format!("{}", number + 1);
+        fs::write(folder.join(&name), &name).unwrap();
+        let page = format!("{}/p/{}", server.url, older.as_str().unwrap());
+        // What everybody may find is replaced by its administrators and its publisher alone.
+        let replaces = if mode.contains(&"--to") {
+            &[][..]
+        } else {
+            &["--replaces", &page]
+        };
+        let arguments = [&[&*name], mode, &PARTICULARS, replaces].concat();
+        let printed = publish(&server, &arguments);
+        let publication = describe(&server, &printed["id"]);
+        assert_eq!(publication["unlisted"], true, "{mode:?}");
+        assert_eq!(publication["doi"], "10.5281/zenodo.1234");
+        assert_eq!(publication["links"][0]["title"], "The paper");
+        assert_eq!(publication["links"][1]["url"], "https://example.org/");
+        assert_eq!(publication["trackers"][0], "udp://tracker.example.org:6969");
+        assert_eq!(publication["web_seeds"][0], "https://example.org/data/");
+        if !replaces.is_empty() {
+            assert_eq!(publication["replaces"], older, "{mode:?}");
+        }
+        older = printed["id"].clone();
+    }
+    fs::write(folder.join("4"), "fourth").unwrap();
+    let older = older.as_str().unwrap();
+    let printed = publish(&server, &[&["4", "--replaces", older], &to[..]].concat());
+    assert_eq!(describe(&server, &printed["id"])["replaces"], older);
+}
+
+#[test]
+fn what_is_said_wrongly_is_refused_before_a_file_is_read() {
+    let server = Server::start();
+    let film = fs::File::create(server.folder().join("film.mkv")).unwrap();
+    film.set_len(1 << 40).unwrap();
+    let nowhere = refusal(&server, &["film.mkv", "--replaces", "abcdefghij"]);
+    assert!(
+        nowhere.contains("there is no publication abcdefghij here"),
+        "{nowhere}"
+    );
+    assert!(refusal(&server, &["film.mkv", "--doi", "12"]).contains("is no DOI"));
+    let private = [
+        "film.mkv",
+        "--in-place",
+        "--private",
+        "--announce",
+        "wss://a.example",
+    ];
+    assert!(refusal(&server, &private).contains("BEP 27"));
+    let none = server.sower(&["publish", "film.mkv", "--replaces", "2.0"], "");
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
 }
 
 #[test]
@@ -174,14 +244,7 @@ fn a_command_that_is_stopped_leaves_nothing() {
         let staged = fs::read_dir(server.folder().join("data/content/staging"));
         staged.unwrap().next().is_some().then_some(())
     });
-    let id = running.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
+    interrupt(&running);
     let ended = running.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(String::from_utf8_lossy(&ended.stderr).contains("nothing was published"));

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Server, get, wait_for};
+use crate::support::{Server, expect_torrent_of, get, wait_for};
 
 fn command(folder: &Path, server: &str, token: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sower"));
@@ -87,14 +87,7 @@ fn a_folder_becomes_a_publication_with_the_torrent_that_create_makes() {
     assert_eq!(publication["name"], "album");
     assert_eq!(publication["total_length"], 20_000_005);
     assert_eq!(printed["page_url"], publication["page_url"]);
-    let created = server.sower(&["create", "album", "--format", "hybrid", "-o", "-"], "");
-    fs::write(server.folder().join("created.torrent"), created.stdout).unwrap();
-    let shown = server.sower(&["show", "created.torrent", "--json"], "");
-    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    for hash in ["info_hash_v1", "info_hash_v2"] {
-        assert!(shown[hash].is_string(), "{shown}");
-        assert_eq!(publication[hash], shown[hash]);
-    }
+    expect_torrent_of(&server, "album", &publication);
     assert_eq!(notes_count(&server), 0);
 
     let again = publish(&server, &token, &["album", "--format", "hybrid"]);

@@ -50,6 +50,7 @@ impl<'a> Local<'a> {
         stop_on_signal(&shutdown)?;
         let bench = Workbench::open(&config).await?;
         let publishing = async {
+            self.check(bench.ingest()).await?;
             if self.args.in_place {
                 self.publish_in_place(bench.ingest(), &config).await
             } else {
@@ -72,6 +73,20 @@ impl<'a> Local<'a> {
         };
         bench.close().await;
         told
+    }
+
+    /// What can be refused before any file is read.
+    async fn check(&self, ingest: &Ingest) -> anyhow::Result<()> {
+        let details = self.details();
+        ingest.check_words(&details)?;
+        if let Some(older) = details.words.particulars.replaces
+            && ingest.catalog().store().publication(older).await?.is_none()
+        {
+            bail!(
+                "there is no publication {older} here that a newer version could replace; give the address of the older version's page, or leave --replaces out"
+            );
+        }
+        Ok(())
     }
 
     fn tell_end(
@@ -153,7 +168,7 @@ impl<'a> Local<'a> {
                 creator: args.creator.clone(),
                 licence: args.licence.clone(),
                 tags: args.tags.clone(),
-                ..Words::default()
+                particulars: args.particulars.read(),
             },
             format: args.format,
             private: args.private,
