@@ -54,7 +54,11 @@ pub(crate) fn ask(method: &str, url: &str, headers: &[&str], body: Option<&str>)
     let output = curl.arg(url).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let (mut head, mut body) = text.split_once("\r\n\r\n").unwrap();
+    // Long bodies wait for a word.
+    if head.starts_with("HTTP/1.1 100") {
+        (head, body) = body.split_once("\r\n\r\n").unwrap();
+    }
     let status = head.split(' ').nth(1).unwrap();
     Answer {
         status: status.parse().unwrap(),

@@ -28,6 +28,7 @@ mod encryption;
 mod feed;
 mod filters;
 mod idempotency;
+mod kills;
 mod limits;
 mod local_publish;
 mod magnet_command;
