@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::sight::{
-    Bounds, Fingerprint, FolderError, Obstacle, Sight, explain, look_at, look_into, show,
+    Bounds, Fingerprint, FolderError, Identity, Obstacle, Sight, explain, look_at, look_into, show,
 };
 use self::standing::Standing;
 use crate::ambient;
@@ -54,6 +54,8 @@ pub struct Watcher {
     notes: HashMap<PathBuf, Note>,
     standings: HashMap<PathBuf, Standing>,
     withdrawals: watch::Receiver<u64>,
+    /// The folder that was looked into last.
+    home: Option<Identity>,
     /// What is wrong with the folder as a whole, as it was said in the log.
     trouble: String,
 }
@@ -92,6 +94,7 @@ impl Watcher {
             notes: notes.collect(),
             standings: HashMap::new(),
             withdrawals: parts.ingest.catalog().withdrawals(),
+            home: None,
             trouble: String::new(),
             parts,
         })
@@ -133,12 +136,15 @@ impl Watcher {
         let folder = self.parts.ingest.options().watch.clone();
         let (noted, bounds) = (self.notes.keys().cloned(), self.bounds.clone());
         let noted: Vec<PathBuf> = noted.collect();
-        let looking = spawn_blocking(move || look_into(&folder, &noted, &bounds));
-        let Ok(sights) = looking.await else {
+        let home = self.home;
+        let looking = spawn_blocking(move || look_into(&folder, &noted, home, &bounds));
+        let Ok(seen) = looking.await else {
             // A panic has been reported already.
             return Ok(Vec::new());
         };
-        Ok(self.due(sights?))
+        let (home, sights) = seen?;
+        self.home = Some(home);
+        Ok(self.due(sights))
     }
 
     /// Those that have been still for long enough, and that nothing was done about yet. What is not there any more is forgotten.
@@ -217,7 +223,8 @@ impl Watcher {
         let catalog = self.parts.ingest.catalog();
         if catalog.torrent(publication).await?.is_some() {
             if !note.has_changed {
-                tracing::error!(%publication, path = shown, "{shown} is not what it was when it was published as {publication}; what does not match is not served, so bring it back, or withdraw the publication to have what lies there now published");
+                // The verification that follows says what is damaged, if anything: it may be that something was added to a folder.
+                tracing::warn!(%publication, path = shown, "{shown} is not what it was when it was published as {publication}; what does not match is not served, so bring it back, or withdraw the publication to have what lies there now published");
             }
             self.mark(&path, true);
             self.parts.reader.accuse(publication);

@@ -68,6 +68,16 @@ pub(super) enum FolderError {
         "the watch folder {} lies in the data directory, which is the server's own; set publish.watch to another", .0.display()
     )]
     Own(PathBuf),
+    /// It is empty, and it was not: another folder has its name, as where a disk is not mounted.
+    #[error(
+        "the watch folder {} is empty, though {missing} files and folders were published from it; mount its disk, or put them back", .path.display()
+    )]
+    Bare {
+        /// The folder.
+        path: PathBuf,
+        /// What was published from it.
+        missing: usize,
+    },
     /// There is too much in it.
     #[error("more than {limit} files and folders lie in the watch folder {}; raise publish.watch_entries", .path.display())]
     TooMuch {
@@ -76,6 +86,13 @@ pub(super) enum FolderError {
         /// `publish.watch_entries`.
         limit: usize,
     },
+}
+
+/// Which folder it is that has the name of the watch folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
 }
 
 /// What bounds a look.
@@ -89,7 +106,7 @@ pub(super) struct Bounds {
     pub(super) max_files: usize,
 }
 
-/// What lies in the watch folder, and what of `noted` lay there and is missing. Symbolic links are passed over: who may write to the folder may not read
+/// Which folder it is, what lies in it, and what of `noted` lay there and is missing. `known` is the folder that was looked into before. Symbolic links are passed over: who may write to the folder may not read
 /// everything that the server reads.
 ///
 /// # Errors
@@ -97,8 +114,9 @@ pub(super) struct Bounds {
 pub(super) fn look_into(
     folder: &Path,
     noted: &[PathBuf],
+    known: Option<Identity>,
     bounds: &Bounds,
-) -> Result<Vec<Sight>, FolderError> {
+) -> Result<(Identity, Vec<Sight>), FolderError> {
     let unreadable = |source| FolderError::Unreadable {
         path: folder.to_owned(),
         source,
@@ -108,6 +126,11 @@ pub(super) fn look_into(
     if folder.starts_with(&data_dir) {
         return Err(FolderError::Own(folder));
     }
+    let metadata = fs::metadata(&folder).map_err(unreadable)?;
+    let identity = Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    };
     let names = names_in(&folder, bounds.max_entries).map_err(unreadable)?;
     if names.len() > bounds.max_entries {
         return Err(FolderError::TooMuch {
@@ -115,13 +138,23 @@ pub(super) fn look_into(
             limit: bounds.max_entries,
         });
     }
+    let noted = noted.iter();
+    let missing = noted.filter(|path| path.parent() == Some(&*folder) && is_missing(path));
+    let missing: Vec<&PathBuf> = missing.collect();
+    if names.is_empty() && !missing.is_empty() && known != Some(identity) {
+        let missing = missing.len();
+        return Err(FolderError::Bare {
+            path: folder,
+            missing,
+        });
+    }
     let paths = whole(names).into_iter().map(|name| folder.join(name));
     let paths = paths.filter(|path| !data_dir.starts_with(path));
     let there = paths.map(|path| look_at(&path, bounds.max_files).0);
-    let noted = noted.iter();
-    let missing = noted.filter(|path| path.parent() == Some(&*folder) && is_missing(path));
-    let missing = missing.map(|path| Sight::obstructed(path, Obstacle::Missing(path.clone())));
-    Ok(there.chain(missing).collect())
+    let missing = missing
+        .into_iter()
+        .map(|path| Sight::obstructed(path, Obstacle::Missing(path.clone())));
+    Ok((identity, there.chain(missing).collect()))
 }
 
 /// Whether there is nothing to publish at a path. What is passed over for now, while something beside it is unfinished, is not missing.
@@ -320,6 +353,10 @@ mod tests {
         (around, root)
     }
 
+    fn look(folder: &Path, noted: &[PathBuf], bounds: &Bounds) -> Result<Vec<Sight>, FolderError> {
+        look_into(folder, noted, None, bounds).map(|(_, sights)| sights)
+    }
+
     fn bounds(root: &Path, max_entries: usize) -> Bounds {
         Bounds {
             data_dir: root.join("data"),
@@ -338,7 +375,7 @@ mod tests {
         let watch = root.join("watch");
         symlink("/etc/passwd", watch.join("link")).unwrap();
         symlink("/etc", watch.join("folder of links")).unwrap();
-        let sights = look_into(&root.join("watch/../watch"), &[], &bounds(&root, 6)).unwrap();
+        let sights = look(&root.join("watch/../watch"), &[], &bounds(&root, 6)).unwrap();
         assert!(sights.iter().all(|sight| sight.content.is_ok()));
         assert_eq!(sorted(sights), [watch.join("a"), watch.join("b")]);
     }
@@ -358,7 +395,7 @@ mod tests {
         let noted = ["a", "b", "gone", "link"].map(|name| watch.join(name));
         let elsewhere = [root.join("gone"), watch.join("folder/gone")];
         let noted = [&noted[..], &elsewhere].concat();
-        let mut sights = look_into(&watch, &noted, &bounds(&root, 9)).unwrap();
+        let mut sights = look(&watch, &noted, &bounds(&root, 9)).unwrap();
         sights.retain(|sight| matches!(sight.content, Err(Obstacle::Missing(_))));
         assert_eq!(sorted(sights), [watch.join("gone"), watch.join("link")]);
     }
@@ -367,19 +404,19 @@ mod tests {
     fn too_much_is_refused_as_a_whole() {
         let (_around, root) = folder(&["a", "b", "c"]);
         let watch = root.join("watch");
-        assert!(look_into(&watch, &[], &bounds(&root, 3)).is_ok());
-        let refusal = look_into(&watch, &[], &bounds(&root, 2)).unwrap_err();
+        assert!(look(&watch, &[], &bounds(&root, 3)).is_ok());
+        let refusal = look(&watch, &[], &bounds(&root, 2)).unwrap_err();
         assert!(refusal.to_string().contains("watch_entries"), "{refusal}");
     }
 
     #[test]
     fn the_data_directory_is_never_seen() {
         let (_around, root) = folder(&["a"]);
-        let sights = look_into(&root, &[], &bounds(&root, 9)).unwrap();
+        let sights = look(&root, &[], &bounds(&root, 9)).unwrap();
         assert_eq!(sorted(sights), [root.join("watch")]);
-        let refusal = look_into(&root.join("data"), &[], &bounds(&root, 9));
+        let refusal = look(&root.join("data"), &[], &bounds(&root, 9));
         assert!(matches!(refusal, Err(FolderError::Own(_))), "{refusal:?}");
-        let refusal = look_into(&root.join("nowhere"), &[], &bounds(&root, 9));
+        let refusal = look(&root.join("nowhere"), &[], &bounds(&root, 9));
         assert!(
             matches!(refusal, Err(FolderError::Unreadable { .. })),
             "{refusal:?}"
@@ -467,5 +504,28 @@ mod tests {
         fs::remove_file(root.join("watch/d/back\\slash")).unwrap();
         assert_ne!(look("d").all, before);
         assert!(look_at(&root.join("watch/e"), 0).0.content.is_err());
+    }
+
+    #[test]
+    fn a_folder_that_was_emptied_is_told_from_another_that_is_empty() {
+        let (_around, root) = folder(&["a"]);
+        let watch = root.join("watch");
+        let noted = [watch.join("a")];
+        let (home, _) = look_into(&watch, &noted, None, &bounds(&root, 9)).unwrap();
+        fs::remove_file(watch.join("a")).unwrap();
+        let emptied = look_into(&watch, &noted, Some(home), &bounds(&root, 9)).unwrap();
+        assert_eq!(emptied.1.len(), 1);
+        let another = Identity {
+            inode: home.inode + 1,
+            ..home
+        };
+        for known in [None, Some(another)] {
+            let refusal = look_into(&watch, &noted, known, &bounds(&root, 9));
+            assert!(
+                matches!(refusal, Err(FolderError::Bare { missing: 1, .. })),
+                "{refusal:?}"
+            );
+        }
+        assert!(look_into(&watch, &[], None, &bounds(&root, 9)).is_ok());
     }
 }

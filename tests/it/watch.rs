@@ -215,6 +215,55 @@ fn what_cannot_be_published_is_said_once_and_tried_again_when_it_changes() {
 }
 
 #[test]
+fn a_watch_folder_whose_disk_is_not_mounted_is_said_once_and_accuses_no_file() {
+    let mut server = watching(&["a", "b"]);
+    let a = wait_until_published(&server, "a");
+    wait_until_published(&server, "b");
+    let [watch, aside] = ["watch", "aside"].map(|name| server.folder().join(name));
+    let unmount = || {
+        fs::rename(&watch, &aside).unwrap();
+        fs::create_dir(&watch).unwrap();
+    };
+    let mount = || {
+        fs::remove_dir(&watch).unwrap();
+        fs::rename(&aside, &watch).unwrap();
+    };
+    let bare = "is empty, though 2 files and folders were published from it";
+    let again = "the watch folder can be looked into again";
+    unmount();
+    wait_for_log(&server, bare);
+    mount();
+    wait_for_log(&server, again);
+    server.stop();
+    unmount();
+    let server = server.start_again();
+    wait_for("it to be said again after a restart", || {
+        (log(&server).matches(bare).count() == 2).then_some(())
+    });
+    mount();
+    wait_for_a_round(&server, "c");
+    assert!(!log(&server).contains("is not what it was"));
+    assert_eq!(log(&server).matches(bare).count(), 2);
+    assert_eq!(log(&server).matches(again).count(), 2);
+    assert_eq!(
+        status_of(&describe(&server, &a["id"])["files"][0]["url"]),
+        "200"
+    );
+}
+
+#[test]
+fn what_is_added_to_a_folder_that_is_published_is_no_error() {
+    let server = watching(&["album/a"]);
+    wait_until_published(&server, "album");
+    fs::write(in_folder(&server, "album/b"), "more").unwrap();
+    let told = "is not what it was when it was published";
+    wait_for_log(&server, told);
+    let log = log(&server);
+    let line = log.lines().find(|line| line.contains(told)).unwrap();
+    assert!(line.contains("WARN"), "{line}");
+}
+
+#[test]
 fn a_watch_folder_that_is_not_there_is_waited_for() {
     let server = Server::start_with(&WATCHING);
     wait_for_log(&server, "the watch folder watch cannot be read");
