@@ -27,7 +27,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection, Sqlite, Transaction};
 
 use super::StoreError;
 
@@ -153,6 +153,8 @@ impl SqliteStore {
         let writer = pool
             .clone()
             .max_connections(1)
+            // On a full disk SQLite rolls back by itself, which the driver does not notice: it would begin no transaction on such a connection ever again.
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
             .connect_with(connect.clone().journal_mode(SqliteJournalMode::Wal))
             .await
             .map_err(|error| at_path(path, error))?;
