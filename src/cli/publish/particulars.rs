@@ -16,7 +16,7 @@ pub(super) struct ParticularsArgs {
     /// Its digital object identifier, such as 10.5281/zenodo.1234
     #[arg(long, default_value = "")]
     doi: String,
-    /// A page about it, such as 'The paper https://example.org/paper'; may be repeated
+    /// A page about it, perhaps with a title: 'The paper URL'; may be repeated
     #[arg(long = "link", value_name = "[TITLE ]URL")]
     links: Vec<String>,
     /// A tracker beside the server's own; may be repeated
