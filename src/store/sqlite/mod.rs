@@ -464,7 +464,8 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
-            busy_timeout_ms: 50,
+            // Enough for a busy machine to hand a connection over.
+            busy_timeout_ms: 500,
             ..Options::default()
         };
         let path = folder.path().join("sower.db");
