@@ -132,7 +132,7 @@ impl SqliteStore {
         let Some(facets) = self.facets_of(&query.filters).await? else {
             return Ok(Page::default());
         };
-        let search = to_match(&query.text);
+        let search = to_match(&mut *self.readers.acquire().await?, &query.text).await?;
         let walk = Walk {
             order: query.order,
             is_search: search.is_some(),
@@ -441,6 +441,56 @@ mod tests {
         let page = store.page(&PageQuery::default()).await.unwrap();
         assert_eq!(page.publications[0].publication.id, newest.id);
         assert_eq!(page.total, Total::Exactly(3));
+    }
+
+    #[tokio::test]
+    async fn a_long_beginning_is_searched_by_the_words_of_the_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        let titles = [
+            "archive", "Archives", "archivé", "ARCHIVE0", "arch", "archers",
+        ];
+        let many = (0..30).map(|number| format!("many{number:02}"));
+        let titles: Vec<String> = titles.into_iter().map(str::to_owned).chain(many).collect();
+        for (number, title) in titles.iter().enumerate() {
+            let letters = "abcdefghijklmnopqrstuvwxyz";
+            let id = format!(
+                "aaaaaaaa{}{}",
+                &letters[number / 10..][..1],
+                &letters[number % 10..][..1]
+            );
+            let (mut publication, metainfo) = conformance::example(&id, 1);
+            publication.title.clone_from(title);
+            store.insert(&publication, &metainfo).await.unwrap();
+        }
+        let reader = &mut *store.readers.acquire().await.unwrap();
+        for (text, expected, found) in [
+            ("archive", r#"("archive" OR "archive0" OR "archives")"#, 4),
+            ("ARCHIVES", r#""archives""#, 1),
+            ("archer many07", r#""archers" "many07""#, 0),
+            (
+                "archive many",
+                r#""many"* AND ("archive" OR "archive0" OR "archives")"#,
+                0,
+            ),
+            // What has no word is passed over.
+            ("} → archive", r#""}" "→" "archive"*"#, 4),
+            ("→ archives", r#""→" "archives""#, 1),
+            // The index has the first three letters; and it is not asked about more words than it is cheap to ask about.
+            ("arc", r#""arc"*"#, 6),
+            ("many", r#""many"*"#, 30),
+            ("archivé", r#""archivé"*"#, 4),
+            ("nothing", r#""nothing"*"#, 0),
+        ] {
+            let query = to_match(reader, text).await.unwrap().unwrap();
+            assert_eq!(query.words, expected, "{text}");
+            let page = PageQuery {
+                text: text.to_owned(),
+                ..PageQuery::default()
+            };
+            let page = store.page(&page).await.unwrap();
+            assert_eq!(page.total, Total::Exactly(found), "{text}");
+        }
     }
 
     #[test]

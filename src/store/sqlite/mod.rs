@@ -174,7 +174,8 @@ impl SqliteStore {
             .connect_lazy_with(connect.clone());
         let readers = pool
             .max_connections(options.readers.max(1))
-            .connect_with(connect)
+            .after_connect(|reader, _| Box::pin(search::open_vocabulary(reader)))
+            .connect_with(connect.pragma("temp_store", "memory"))
             .await?;
         Ok(Self {
             writer,
