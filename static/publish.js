@@ -2,7 +2,7 @@
 "use strict";
 
 const form = document.getElementById("publish");
-if (form && globalThis.tus?.isSupported) preparePublishing(form);
+if (form) preparePublishing(form);
 
 function preparePublishing(form) {
   const byId = (id) => document.getElementById(id);
@@ -194,7 +194,9 @@ function preparePublishing(form) {
     form.elements.unlisted.value = String(draft.unlisted);
     for (const name of ["doi", "replaces"]) form.elements[name].value = draft[name] ?? "";
     for (const name of ["trackers", "web_seeds"]) form.elements[name].value = draft[name].join("\n");
+    document.querySelector(".more").open = ["doi", "replaces", "trackers", "web_seeds", "links"].some((name) => draft[name]?.length > 0);
     form.elements.links.value = draft.links.map(({ title, url }) => (title === url ? url : `${title} ${url}`)).join("\n");
+    found.said = JSON.stringify(words());
     byId("found").textContent = `${size(draft.received_bytes)} of these files were sent before. Publish goes on from there.`;
     announce(byId("found").textContent);
   }
@@ -205,6 +207,7 @@ function preparePublishing(form) {
     event.preventDefault();
     hideProblem();
     if (chosen.length === 0) return complain("Choose at least one file first.");
+    if (!globalThis.tus) return complain("A part of this page did not come. Load the page again, then choose the same files.");
     const maxFiles = Number(form.dataset.maxFiles);
     if (chosen.length > maxFiles) {
       return complain(`These are ${counted(chosen.length)}, and this server takes ${maxFiles.toLocaleString()} at once. Publish fewer, or pack them into an archive.`);
@@ -237,6 +240,7 @@ function preparePublishing(form) {
     }
     if (job !== mine) return; // cancelled meanwhile
     mine.id = draft.id;
+    mine.said = draft.said;
     remember(draft.id);
     const files = new Map(draft.files.map((file) => [file.path, file]));
     for (const item of chosen) {
@@ -253,18 +257,9 @@ function preparePublishing(form) {
   }
 
   async function makeDraft(signal) {
+    const about = words();
     const manifest = {
-      title: form.elements.title.value,
-      description: form.elements.description.value,
-      creator: form.elements.creator.value,
-      licence: form.elements.licence.value,
-      tags: [form.elements.tags.value],
-      unlisted: form.elements.unlisted.value === "true",
-      replaces: form.elements.replaces.value,
-      doi: form.elements.doi.value,
-      links: lines("links").map(link),
-      trackers: lines("trackers"),
-      web_seeds: lines("web_seeds"),
+      ...about,
       format: form.elements.format.value,
       private: form.elements.private.checked,
       files: chosen.map(({ path, file }) => ({ path, length: file.size })),
@@ -282,7 +277,25 @@ function preparePublishing(form) {
     }
     const said = await answer.json().catch(() => null);
     if (answer.status !== 201) throw new Error(said?.detail ?? explain(answer.status));
-    return said;
+    return { ...said, said: JSON.stringify(about) };
+  }
+
+  // What is said of the files. It may still be changed while they are sent.
+  function words() {
+    const fields = form.elements;
+    return {
+      title: fields.title.value,
+      description: fields.description.value,
+      creator: fields.creator.value,
+      licence: fields.licence.value,
+      tags: [fields.tags.value],
+      unlisted: fields.unlisted.value === "true",
+      replaces: fields.replaces.value,
+      doi: fields.doi.value,
+      links: lines("links").map(link),
+      trackers: lines("trackers"),
+      web_seeds: lines("web_seeds"),
+    };
   }
 
   function lines(name) {
@@ -436,11 +449,29 @@ function preparePublishing(form) {
     else listen(id);
   }
 
-  function published(id) {
+  async function published(id) {
+    const before = job.said;
     remember(null);
     end();
     announce("Published.");
-    location.assign(`/p/${id}`);
+    const problem = await reword(id, before);
+    if (!problem) return location.assign(`/p/${id}#published`);
+    byId("send").disabled = true;
+    complain(`The files are published at ${location.origin}/p/${id}, but what you changed while they were sent is not saved: ${problem}`);
+  }
+
+  // Saves what was typed since the files began to be sent. Gives the reason why it cannot, if so.
+  async function reword(id, before) {
+    const now = words();
+    if (JSON.stringify(now) === before) return null;
+    const answer = await fetch(`/api/v1/publications/${id}`, {
+      method: "PATCH",
+      headers: { "Content-Type": "application/merge-patch+json", "If-Match": "*" },
+      body: JSON.stringify(now),
+    }).catch(() => null);
+    if (answer?.ok) return null;
+    const said = await answer?.json().catch(() => null);
+    return said?.detail ?? "the server does not answer. Edit the publication there.";
   }
 
   function refused({ failure }) {
@@ -491,7 +522,8 @@ function preparePublishing(form) {
     byId("progress").value = 0;
     byId("status").textContent = "Sending …";
     byId("found").textContent = "";
-    for (const control of form.querySelectorAll("input, select, textarea, #chosen button")) control.disabled = is;
+    const fixed = "mayEdit" in form.dataset ? "[type=file], [name=format], [name=private], #chosen button" : "input, select, textarea, #chosen button";
+    for (const control of form.querySelectorAll(fixed)) control.disabled = is;
   }
 
   function sum() {

@@ -1,19 +1,19 @@
 // What makes the pages handier. Every page works without it.
 "use strict";
 
-// Copy buttons beside hashes and addresses, where the browser lets us.
+// Copy buttons beside hashes, addresses and links, where the browser lets us.
 if (navigator.clipboard) {
   for (const code of document.querySelectorAll("[data-copy]")) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "copy";
     button.textContent = "Copy";
-    const what = code.closest("dd")?.previousElementSibling?.textContent
-      ?? `SHA-256 of ${code.closest("td")?.querySelector("a")?.textContent ?? "the file"}`;
+    const what = code.dataset.copy || (code.closest("dd")?.previousElementSibling?.textContent
+      ?? `SHA-256 of ${code.closest("td")?.querySelector("a")?.textContent ?? "the file"}`);
     button.setAttribute("aria-label", `Copy ${what}`);
     button.addEventListener("click", async () => {
       try {
-        await navigator.clipboard.writeText(code.textContent);
+        await navigator.clipboard.writeText(code.href ?? code.textContent);
         button.textContent = "Copied";
       } catch {
         button.textContent = "Not copied";

@@ -228,6 +228,14 @@ impl Auth {
         cookie_value(&format!("{name}={id}; Max-Age={seconds}; {attributes}"))
     }
 
+    /// Whoever looks at a page; nobody where a session cannot be looked up.
+    pub(super) async fn viewer(&self, headers: &HeaderMap) -> Option<Account> {
+        self.account_by_any(headers).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a session could not be looked up");
+            None
+        })
+    }
+
     async fn account_by_session(&self, headers: &HeaderMap) -> Result<Option<Account>, StoreError> {
         let Some(id) = self.session_id(headers) else {
             return Ok(None);
@@ -304,15 +312,9 @@ where
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let auth = Arc::<Auth>::from_ref(state);
-        let account = auth
-            .account_by_any(&parts.headers)
-            .await
-            .unwrap_or_else(|error| {
-                tracing::warn!(%error, "a session could not be looked up");
-                None
-            });
-        Ok(Self(account))
+        Ok(Self(
+            Arc::<Auth>::from_ref(state).viewer(&parts.headers).await,
+        ))
     }
 }
 

@@ -7,16 +7,17 @@ use std::error::Error;
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use http::header::{CONTENT_TYPE, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, COOKIE, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use rand::Rng;
 use serde::Serialize;
 
 use super::pages::Frame;
+use super::state::WebState;
 use super::text::day;
 use crate::ambient;
 use crate::store::StoreError;
@@ -255,8 +256,13 @@ pub(super) fn answer_panic(payload: Box<dyn std::any::Any + Send>) -> Response {
 
 /// Turns every bare error on its way out into a page, or under `/api/` into problem details. What axum refuses by itself
 /// (405, bad forms) gets words here too.
-pub(super) async fn render(request: Request, next: Next) -> Response {
+pub(super) async fn render(
+    State(state): State<WebState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
+    let cookies: Vec<HeaderValue> = request.headers().get_all(COOKIE).iter().cloned().collect();
     let response = next.run(request).await;
     let status = response.status();
     let is_bare = response.extensions().get::<Problem>().is_some() || !has_own_body(&response);
@@ -271,7 +277,9 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     let mut rendered = if is_api {
         problem.into_json()
     } else {
-        problem.into_page()
+        let cookies = cookies.into_iter().map(|cookie| (COOKIE, cookie));
+        let viewer = state.auth.viewer(&cookies.collect()).await;
+        problem.into_page(Frame::new(viewer.as_ref(), state.who_may_publish))
     };
     // What the refusal said of itself (Allow, Retry-After, …) stays, but for what describes the old body.
     for (name, value) in &parts.headers {
@@ -383,18 +391,20 @@ impl Problem {
             .into_response()
     }
 
-    fn into_page(self) -> Response {
+    fn into_page(self, frame: Frame) -> Response {
+        let offers_login = frame.account.is_none()
+            && matches!(
+                self.status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            );
         let page = ErrorPage {
-            frame: Frame::anonymous(),
+            frame,
             query: "",
             status: self.status.as_u16(),
             title: self.title,
             detail: &self.detail,
             offers_search: matches!(self.status, StatusCode::NOT_FOUND | StatusCode::GONE),
-            offers_login: matches!(
-                self.status,
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-            ),
+            offers_login,
         };
         match page.render() {
             Ok(html) => (self.status, Html(html)).into_response(),

@@ -79,6 +79,12 @@ impl Typed {
         self.0.get(field).map_or("", String::as_str)
     }
 
+    /// Whether anything stands in the fields that are folded away.
+    pub(super) fn says_more(&self) -> bool {
+        let folded = self.0.iter().filter(|(field, _)| **field != "unlisted");
+        folded.into_iter().any(|(_, text)| !text.is_empty())
+    }
+
     /// Whether the choice is for those alone who have the link.
     pub(super) fn is_unlisted(&self) -> bool {
         read_yes("unlisted", self.get("unlisted")).unwrap_or_default()

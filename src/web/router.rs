@@ -108,7 +108,7 @@ pub fn router(state: WebState) -> Router {
             guard::check_host,
         ))
         .layer(CatchPanicLayer::custom(error::answer_panic))
-        .layer(from_fn(error::render))
+        .layer(from_fn_with_state(state.clone(), error::render))
         // Supervisors ask under any name, and want few words.
         .route("/healthz", get(health::alive))
         .route("/metrics", get(metrics::metrics))

@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deflateSync } from "node:zlib";
 
-import { check, openBrowser, picture, PICTURES } from "./browser.mjs";
+import { check, openBrowser, picture, PICTURES, tabThrough, tabTo } from "./browser.mjs";
 import { startServer } from "./server.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -75,7 +75,7 @@ test("a file from the file chooser becomes a publication", async () => {
   await check(page, "publish-chosen");
   await page.getByRole("button", { name: "Publish" }).click();
   await page.waitForURL("**/p/*");
-  report_page = page.url();
+  report_page = address(page);
 
   assert.equal(await page.locator("h1").innerText(), "Soil survey of the Elbe marshes, 2026");
   await page.locator(".checksum summary").first().click();
@@ -153,7 +153,7 @@ test("a chosen folder keeps its paths", async () => {
   await page.getByRole("button", { name: "Remove field notes/day 1/übersicht.txt" }).waitFor();
   await page.getByRole("button", { name: "Publish" }).click();
   await page.waitForURL("**/p/*");
-  folder_page = page.url();
+  folder_page = address(page);
   assert.equal(await page.locator("h1").innerText(), "field notes");
   assert.match(await page.locator("table.files").innerText(), /day 1\/übersicht\.txt/);
   await page.close();
@@ -292,15 +292,15 @@ test("a publication is withdrawn after a question, and its page says so", async 
   await page.getByLabel("Choose files").setInputFiles({ name: "mistake.bin", mimeType: "", buffer: Buffer.alloc(1000, 4) });
   await page.getByRole("button", { name: "Publish" }).click();
   await page.waitForURL("**/p/*");
-  const address = page.url();
+  const own = address(page);
   await check(page, "publication-own");
   await page.getByRole("link", { name: "Withdraw" }).click();
   await check(page, "withdraw");
   await page.getByRole("link", { name: "Keep it" }).click();
-  await page.waitForURL(address);
+  await page.waitForURL(own);
   await page.getByRole("link", { name: "Withdraw" }).click();
   await page.getByRole("button", { name: "Withdraw and delete" }).click();
-  await page.waitForURL(address);
+  await page.waitForURL(own);
   await page.getByText("was withdrawn on").waitFor();
   await check(page, "withdrawn");
   assert.equal((await page.reload()).status(), 410);
@@ -316,7 +316,7 @@ test("pictures, sounds, films, documents and texts are shown, and nothing in the
   await page.getByLabel("Choose a folder").setInputFiles(join(scratch, "marsh media"));
   await page.getByRole("button", { name: "Publish" }).click();
   await page.waitForURL("**/p/*");
-  media_page = page.url();
+  media_page = address(page);
   await page.getByRole("heading", { name: "The marsh in pictures" }).waitFor();
   await check(page, "publication-media");
   const open = async (name) => {
@@ -344,10 +344,11 @@ test("pictures, sounds, films, documents and texts are shown, and nothing in the
   await check(page, "preview-audio");
 
   await open("film.webm");
-  assert.ok(await page.locator("video").evaluate((player) => new Promise((resolve) => {
-    if (player.videoWidth) resolve(player.videoWidth);
-    player.addEventListener("loadedmetadata", () => resolve(player.videoWidth));
-  })) > 0, "the film has no pictures");
+  ranges.length = 0;
+  await page.locator("video").evaluate((player) => { player.preload = "metadata"; });
+  assert.ok(await page.locator("video").evaluate(seek) > 0.8, "the film cannot be wound on");
+  assert.ok(ranges.some((range) => Number(range.match(/^bytes=(\d+)-/)?.[1]) > 1_000_000), `nothing but the start was asked for: ${ranges}`);
+  assert.equal(await page.locator("video").evaluate((player) => player.videoWidth), 320, "the film has no pictures");
   await check(page, "preview-video");
 
   await open("notes.txt");
@@ -436,20 +437,125 @@ test("a wrong password is refused in words, a right one leads on, and one can lo
   await strangers.close();
 });
 
-test("the keyboard comes first to the skip link, and every stop can be seen", async () => {
-  const page = await people.newPage();
-  await page.goto(report_page);
+test("the keyboard alone leads from the catalogue to a finished publication", async () => {
+  const persons = await browser.context({ permissions: ["clipboard-read", "clipboard-write"] });
+  const page = await persons.newPage();
+  const type = (words) => page.keyboard.type(words);
+  const go = async (target) => { await tabTo(page, target); await page.keyboard.press("Enter"); };
+
+  await page.goto(server.url);
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
   await page.keyboard.press("Enter");
   await page.keyboard.press("Tab");
-  assert.ok(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)));
-  for (let stop = 0; stop < 8; stop += 1) {
-    const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
-    assert.notEqual(outline, "none", "a stop of the keyboard has no outline");
-    await page.keyboard.press("Tab");
+  assert.ok(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)), "the skip link does not skip");
+  await page.goto(server.url);
+  await go(page.getByRole("link", { name: "Log in" }));
+  await page.waitForURL("**/login*");
+  await tabTo(page, page.getByLabel("Name"));
+  await type("ada");
+  await tabTo(page, page.getByLabel("Password", { exact: true }));
+  await type(PASSWORD);
+  await go(page.getByRole("button", { name: "Show the password" }));
+  await go(page.getByRole("button", { name: "Log in" }));
+  await go(page.getByRole("link", { name: "Publish", exact: true }));
+  await page.waitForURL("**/publish");
+
+  for (const [label, path] of [["Choose files", report.files[0]], ["Choose a folder", join(scratch, "field notes")]]) {
+    await tabTo(page, page.getByLabel(label, { exact: true }));
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Enter")]);
+    await chooser.setFiles(path);
+  }
+  await go(page.getByRole("button", { name: "Remove field notes/photo.png" }));
+  assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /^Remove /, "the focus is lost with the file");
+  await tabTo(page, page.getByLabel("Title"));
+  await type("Typed and never clicked");
+  await tabTo(page, page.getByLabel("Description", { exact: true }));
+  await type("By the *keyboard*.");
+  await go(page.getByRole("button", { name: "Preview the description" }));
+  await tabTo(page, page.getByLabel("Which licence?"));
+  await type("CC0");
+  assert.equal(await page.getByLabel("Which licence?").inputValue(), "CC0-1.0");
+  await go(page.getByText("Version, DOI, links"));
+  await tabTo(page, page.getByLabel("DOI"));
+  await type("10.5281/zenodo.99");
+  await go(page.getByText("Torrent options"));
+  await tabTo(page, page.getByLabel("v1", { exact: true }));
+  await page.keyboard.press("ArrowDown");
+  assert.ok(await page.getByLabel("Hybrid").isChecked());
+  await go(page.getByRole("button", { name: "Publish" }));
+  await page.waitForURL("**/p/*#published");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "published", "the focus is not on what is done");
+  await page.getByText("This server seeds it from now on.").waitFor();
+  await check(page, "publication-done");
+  await go(page.getByRole("button", { name: "Copy the address of this page" }));
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), address(page));
+  await go(page.getByRole("button", { name: "Copy the magnet link" }));
+  await page.getByText("Copied").first().waitFor();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^magnet:\?xt=urn:btih:[0-9a-f]{40}&xt=urn:btmh:/);
+  await persons.close();
+});
+
+test("on every page the keyboard comes to everything once, and can see where it is", async () => {
+  const page = await people.newPage();
+  const id = new URL(folder_page).pathname;
+  for (const path of ["/", "/?sort=largest", "/publish", id, `${id}/edit`, `${id}/withdraw`, `${id}/takedown`, `${id}/preview/field%20notes/photo.png`, "/takedowns", "/stats", "/api", "/nothing-here"]) {
+    await page.goto(server.url + path);
+    await tabThrough(page, path);
   }
   await page.close();
+});
+
+test("nothing moves by itself, however late a script comes and whatever is sent", async () => {
+  const page = await people.newPage();
+  const late = async (route) => { await new Promise((resolve) => setTimeout(resolve, 300)); await route.continue(); };
+  await page.route("**/static/*.js", late);
+  const media = new URL(media_page).pathname;
+  for (const path of ["/", new URL(report_page).pathname, `${media}/preview/marsh%20media/evening.png`, `${media}/preview/marsh%20media/film.webm`, "/api", "/publish"]) {
+    await page.goto(server.url + path, { waitUntil: "networkidle" });
+    assert.deepEqual(await page.evaluate(() => globalThis.shifts), [], `${path} moves by itself`);
+  }
+  await page.getByLabel("Choose a folder").setInputFiles(join(scratch, "two hundred and two"));
+  await page.getByLabel("Title").fill("Sent in peace");
+  let half;
+  const sentHalf = new Promise((resolve) => { half = resolve; });
+  let sent = 0;
+  await page.route("**/api/v1/uploads/*", async (route) => {
+    if (route.request().method() === "PATCH" && ++sent === 100) half();
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "Publish" }).click();
+  await sentHalf;
+  await page.getByLabel("Description", { exact: true }).fill("Typed while the files were on their way.");
+  await check(page, "publish-sending-and-typing");
+  await page.waitForURL("**/p/*");
+  assert.equal(await page.evaluate(() => sessionStorage.shifts), "[]", "the page moves while files are sent");
+  await page.getByText("Typed while the files were on their way.").waitFor();
+  await page.close();
+});
+
+test("an upload whose network goes away goes on when it is back", async () => {
+  const offline = await browser.context({ storageState: session });
+  const page = await offline.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose a folder").setInputFiles(join(scratch, "two hundred and three"));
+  await page.getByLabel("Title").fill("Over a thin wire");
+  let cut, sent = 0;
+  await page.route("**/api/v1/uploads/*", async (route) => {
+    if (route.request().method() === "PATCH" && ++sent === 50) cut = offline.setOffline(true);
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.getByText("connection lost, trying again; nothing is lost").waitFor();
+  assert.ok(cut, "the network was not cut");
+  await check(page, "publish-offline");
+  await offline.setOffline(false);
+  await page.waitForURL("**/p/*", { timeout: 60_000 });
+  assert.equal(await page.locator("h1").innerText(), "Over a thin wire");
+  const id = new URL(page.url()).pathname.split("/").pop();
+  const publication = await (await page.request.get(`${server.url}/api/v1/publications/${id}`)).json();
+  for (const file of publication.files) assert.equal(file.sha256, await sha256(join(scratch, "two hundred and three", file.path)), file.path);
+  await offline.close();
 });
 
 test("a new version is tried out of sight, and then found from the old one", async () => {
@@ -460,15 +566,15 @@ test("a new version is tried out of sight, and then found from the old one", asy
     await fill();
     await page.getByRole("button", { name: "Publish" }).click();
     await page.waitForURL("**/p/*");
-    return page.url();
+    return address(page);
   };
   const older = await publish("tides 1.txt", async () => {});
   const newer = await publish("tides 2.txt", async () => {
     await page.getByLabel("Unlisted").check();
+    await page.getByText("Version, DOI, links").click();
     await page.getByLabel("Newer version of").fill(older);
     await page.getByLabel("DOI").fill("https://doi.org/10.5281/zenodo.1234");
     await page.getByLabel("Links").fill("The tide tables https://example.org/tides\nhttps://example.org/moon");
-    await page.getByText("More trackers and web seeds").click();
     await page.getByLabel("Other web seeds").fill("https://mirror.example.org/tides%202.txt");
     await check(page, "publish-particulars");
   });
@@ -616,7 +722,7 @@ async function files() {
   await writeFile(join(folder, "a-name-that-is-very-long-and-has-no-place-to-break-".repeat(4) + ".bin"), bytes(70_000, 3));
   await writeFile(join(scratch, "field notes", "photo.png"), bytes(40_000, 4));
   await marshMedia(join(scratch, "marsh media"));
-  for (const [name, count] of [["two hundred", 200], ["two hundred and one", 201]]) {
+  for (const [name, count] of [["two hundred", 200], ["two hundred and one", 201], ["two hundred and two", 202], ["two hundred and three", 203]]) {
     await mkdir(join(scratch, name));
     for (let number = 0; number < count; number += 1) await writeFile(join(scratch, name, `${number}.bin`), bytes(20_000 + number * 1_000, count * 1_000 + number));
   }
@@ -671,31 +777,66 @@ async function marshMedia(folder) {
   await writeFile(join(folder, "paper.pdf"), pdf);
 }
 
-/** A second of film, as the browser records it. */
+/** A film of noise, so that it is larger than what a browser reads ahead: 20 s, with an index, as WebM has it. */
 async function film(page) {
-  const base64 = await page.evaluate(async () => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
-    const pen = canvas.getContext("2d");
-    const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: "video/webm" });
-    const parts = [];
-    recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
-    const ended = new Promise((resolve) => recorder.addEventListener("stop", resolve));
-    recorder.start();
-    const begin = performance.now();
-    while (performance.now() - begin < 1000) {
-      const at = (performance.now() - begin) / 1000;
-      pen.fillStyle = `hsl(${100 + 60 * at} 40% 40%)`;
-      pen.fillRect(0, 0, 320, 180);
-      pen.fillStyle = "#fff";
-      pen.fillRect(280 * at, 70, 40, 40);
-      await new Promise(requestAnimationFrame);
+  const frames = await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(320, 180), pen = canvas.getContext("2d"), noise = pen.createImageData(320, 180);
+    const frames = [];
+    const encoder = new VideoEncoder({
+      output(frame) {
+        const bytes = new Uint8Array(frame.byteLength);
+        frame.copyTo(bytes);
+        frames.push(btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")));
+      },
+      error(error) { throw error; },
+    });
+    encoder.configure({ codec: "vp8", width: 320, height: 180, bitrate: 8_000_000, framerate: 10 });
+    for (let n = 0, state = 1; n < 200; n += 1) {
+      for (let at = 0; at < noise.data.length; at += 1) {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        noise.data[at] = at % 4 === 3 ? 255 : (state >>> 26) + (at % 4 === 1 ? 90 : n / 2);
+      }
+      pen.putImageData(noise, 0, 0);
+      const frame = new VideoFrame(canvas, { timestamp: n * 100_000, duration: 100_000 });
+      encoder.encode(frame, { keyFrame: n % 10 === 0 });
+      frame.close();
     }
-    recorder.stop();
-    await ended;
-    const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
-    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    await encoder.flush();
+    return frames;
   });
-  return Buffer.from(base64, "base64");
+
+  // EBML (RFC 8794): an id, the length of what follows in eight bytes, and that.
+  const element = (id, ...content) => {
+    const body = Buffer.concat(content.map((part) => (Buffer.isBuffer(part) ? part : typeof part === "string" ? Buffer.from(part) : whole(part))));
+    const length = whole(body.length);
+    length[0] |= 1;
+    return Buffer.concat([Buffer.from(id, "hex"), length, body]);
+  };
+  const whole = (number) => { const bytes = Buffer.alloc(8); bytes.writeBigUInt64BE(BigInt(number)); return bytes; };
+  const float = Buffer.alloc(8);
+  float.writeDoubleBE(20_000);
+  const head = element("1a45dfa3", element("4282", "webm"), element("4287", 2), element("4285", 2));
+  const about = element("1549a966", element("2ad7b1", 1_000_000), element("4489", float), element("4d80", "sower"), element("5741", "sower"));
+  const track = element("1654ae6b", element("ae", element("d7", 1), element("73c5", 1), element("83", 1), element("86", "V_VP8"), element("e0", element("b0", 320), element("ba", 180))));
+  const clusters = Array.from({ length: 20 }, (_, second) => {
+    const blocks = frames.slice(second * 10, second * 10 + 10).map((frame, n) => {
+      const place = Buffer.from([0x81, (n * 100) >> 8, (n * 100) & 255, n === 0 ? 0x80 : 0]);
+      return element("a3", place, Buffer.from(frame, "base64"));
+    });
+    return element("1f43b675", element("e7", second * 1000), ...blocks);
+  });
+  const index = (start) => element("1c53bb6b", ...clusters.map((cluster, second) => {
+    const place = element("bb", element("b3", second * 1000), element("b7", element("f7", 1), element("f1", start)));
+    start += cluster.length;
+    return place;
+  }));
+  const before = about.length + track.length + index(0).length;
+  return Buffer.concat([head, element("18538067", about, track, index(before), ...clusters)]);
+}
+
+/** Where a page is, without the fragment that welcomes its publisher. */
+function address(page) {
+  return page.url().split("#")[0];
 }
 
 async function sha256(path) {

@@ -69,7 +69,7 @@ pub(in crate::web) async fn publish(
         };
     }
     let publication = reception.receive(viewer.as_ref(), None, request).await?;
-    Ok(Redirect::to(&format!("/p/{}", publication.id)).into_response())
+    Ok(Redirect::to(&format!("/p/{}#published", publication.id)).into_response())
 }
 
 /// Whether the viewer may publish; if not, the refusal, or `None` where logging in may help.
