@@ -9,7 +9,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "sower-peers", "npm");
-const require = createRequire(join(CACHE, "package.json"));
+/** Finds what `tests/setup browser` has installed. */
+export const require = createRequire(join(CACHE, "package.json"));
 const { chromium } = require("playwright-core");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 

@@ -5,13 +5,14 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deflateSync } from "node:zlib";
 
-import { check, openBrowser, picture, PICTURES, tabThrough, tabTo } from "./browser.mjs";
+import { check, openBrowser, picture, PICTURES, require, tabThrough, tabTo } from "./browser.mjs";
 import { startServer } from "./server.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -703,6 +704,74 @@ for (const colorScheme of ["light", "dark"]) {
     await strangers.close();
   });
 }
+
+test("the official client of tus, under Node, goes on where it was stopped", async () => {
+  const { Upload } = require("tus-js-client");
+  const path = report.files[2], options = {
+    headers: { Authorization: `Bearer ${await server.token("ada")}` },
+    chunkSize: 5_000_000,
+    retryDelays: [],
+  };
+  const url = await new Promise((resolve, reject) => {
+    const upload = new Upload(createReadStream(path), {
+      ...options,
+      endpoint: `${server.url}/api/v1/uploads`,
+      metadata: { filename: "sent by tus.tar", title: "Sent by tus", licence: "CC0-1.0" },
+      onChunkComplete: (_, accepted) => accepted >= 10_000_000 && upload.abort().then(() => resolve(upload.url), reject),
+      onError: reject,
+      onSuccess: () => reject(new Error("it was not stopped")),
+    });
+    upload.start();
+  });
+  const accepted = [];
+  await new Promise((resolve, reject) => new Upload(createReadStream(path), {
+    ...options,
+    uploadUrl: url,
+    onChunkComplete: (_, offset) => accepted.push(offset),
+    onError: reject,
+    onSuccess: resolve,
+  }).start());
+  assert.ok(accepted[0] >= 15_000_000 && accepted.length < 7, `it began again: ${accepted}`);
+
+  const { id } = url.match(/uploads\/(?<id>[a-z2-7]{10})/).groups;
+  const events = await fetch(`${server.url}/api/v1/publications/${id}/events`, { headers: options.headers });
+  let said = "";
+  for await (const part of events.body.pipeThrough(new TextDecoderStream())) {
+    said += part;
+    if (/^event: (published|failed)$/m.test(said)) break;
+  }
+  const publication = await (await fetch(`${server.url}/api/v1/publications/${id}`)).json();
+  assert.equal(publication.title, "Sent by tus");
+  assert.equal(publication.files[0].sha256, await sha256(path));
+});
+
+test("a full page of the catalogue takes at most 60 KB, all told", async () => {
+  const token = await server.token("ada");
+  for (let number = 0; number < 30; number += 1) {
+    const form = new FormData();
+    form.append("title", `${"A title as long as titles get in catalogues of papers and recordings, with its place and year, ".repeat(2)}${number}`);
+    form.append("description", "What was measured, where, by whom, with what, and what may be done with it. ".repeat(30));
+    form.append("creator", "The institute of long names and short papers");
+    form.append("licence", "CC-BY-4.0");
+    form.append("tags", `tag ${number}, tides`);
+    form.append("files", new Blob([`number ${number}`]), `${number}.txt`);
+    const answer = await fetch(`${server.url}/api/v1/publications`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body: form });
+    assert.equal(answer.status, 201, await answer.text());
+  }
+  const strangers = await browser.context();
+  const page = await strangers.newPage();
+  const session = await strangers.newCDPSession(page);
+  await session.send("Network.enable");
+  let bytes = 0, answers = 0;
+  session.on("Network.loadingFinished", ({ encodedDataLength }) => { bytes += encodedDataLength; answers += 1; });
+  await page.goto(server.url, { waitUntil: "networkidle" });
+  assert.equal(await page.locator(".card").count(), 20);
+  await page.getByRole("link", { name: "Older" }).waitFor();
+  assert.ok(answers >= 3, "page, style sheet and script were not counted");
+  assert.ok(bytes <= 60_000, `${bytes} bytes came over the wire`);
+  console.log(`      ${bytes} bytes in ${answers} answers`);
+  await strangers.close();
+});
 
 const NOTES = "# Where\n\nWritten in the **marshes**, *day by day*, with [a map](https://example.org/map).\n\n- mud\n- rain\n\n| core | depth |\n|---|---|\n| 1 | 4 m |\n\n> Bring boots.\n\n```\nls -l \"day 1\"\n```";
 const DESCRIPTION = `Measurements of 412 boreholes between Hamburg and the sea, taken from March to June 2026: grain size, salinity, carbon, and photographs of every core.

@@ -1,9 +1,10 @@
 // The real program, started for the test on a free port with a data directory of its own.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 
 const START_MS = 30_000;
 const STOP_MS = 35_000;
@@ -24,6 +25,12 @@ export async function startServer(dataDir) {
       await ended;
       child = spawnServer(dataDir, `127.0.0.1:${new URL(url).port}`, log);
       await heard(child, log, new RegExp(url));
+    },
+    /** A token for programs of an account. */
+    async token(user) {
+      const environment = { ...process.env, SOWER_DATA_DIR: dataDir };
+      const { stdout } = await promisify(execFile)(process.env.SOWER, ["token", "create", "--user", user], { env: environment });
+      return stdout.trim();
     },
     /** Ends it, gently at first. */
     async stop() {
