@@ -466,6 +466,7 @@ test("the keyboard alone leads from the catalogue to a finished publication", as
     await tabTo(page, page.getByLabel(label, { exact: true }));
     const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Enter")]);
     await chooser.setFiles(path);
+    await page.getByRole("button", { name: `Remove ${path.split("/").pop()}` }).first().waitFor();
   }
   await go(page.getByRole("button", { name: "Remove field notes/photo.png" }));
   assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /^Remove /, "the focus is lost with the file");
