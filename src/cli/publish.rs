@@ -3,6 +3,7 @@
 //! An upload that was interrupted is gone on with by the same command. What was begun is written down for that, one small file for each unfinished
 //! upload, in the folder that the system has for such things.
 
+mod known;
 mod local;
 mod particulars;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use self::known::Known;
 use self::local::Local;
 use self::particulars::ParticularsArgs;
 use super::progress::bar_of_bytes;
@@ -28,10 +30,12 @@ use super::{say, tell};
 use crate::ambient;
 use crate::client::{Client, ClientError, Manifest, ManifestFile, Options, Standing, StandingFile};
 use crate::config::Config;
+use crate::domain::publication::Words;
 use crate::offline::choices::Choices;
 use crate::offline::limits::TorrentOptions;
 use crate::offline::selection::Selection;
 use crate::proto::metainfo::info::{Format, Layout};
+use crate::publish::{Details, Import};
 
 const PUBLISHED_ALREADY: &str = "the same files are published already";
 
@@ -45,11 +49,15 @@ const EXAMPLES: &str = "Examples:
   sower publish film.mkv --to https://files.example.org --token sower_4k2j…
   SOWER_TO=https://files.example.org SOWER_TOKEN=… sower publish album --title 'An album'
   sower publish notes.pdf data --json | jq -r .page_url
+  sower publish --torrent album.torrent Downloads/album
 
 Without --to, it is published straight into the data directory of the configuration; a server
 that runs on it serves it within a second. The token is made on the server, by `sower token
 create`. An upload to a server that was interrupted goes on where it was when the same command
-is given again.";
+is given again.
+
+With --torrent, the files are first held against that torrent, and its info-hash stays: whoever
+has the old torrent finds this server's seed too. Its trackers and web seeds stay as well.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -76,6 +84,9 @@ pub(super) struct PublishArgs {
     /// Leave the files where they lie instead of copying them; they must stay as they are
     #[arg(long, conflicts_with = "to")]
     in_place: bool,
+    /// The torrent that the files have already, to be published under its info-hash. PATH is then the content, or the folder that holds it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "format", "private", "exclude", "hidden"])]
+    torrent: Option<PathBuf>,
     /// The title [default: the name of the file or folder]
     #[arg(long, default_value = "")]
     title: String,
@@ -118,10 +129,34 @@ struct Sent {
 
 impl PublishArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let files = self.select(&config.torrent)?;
+        let known = self.known(&config.torrent)?;
         match self.to.as_deref().filter(|server| !server.is_empty()) {
-            Some(server) => self.send(server, &files).await,
-            None => Local::new(&self, &files).publish(config).await,
+            Some(server) => {
+                let files = self.files(known.as_ref(), config)?;
+                self.send(server, &files).await
+            }
+            None => Local::new(&self, known).publish(config).await,
+        }
+    }
+
+    /// The torrent that the files have already.
+    fn known(&self, bounds: &TorrentOptions) -> anyhow::Result<Option<Known>> {
+        let Some(torrent) = &self.torrent else {
+            return Ok(None);
+        };
+        let [path] = self.paths.as_slice() else {
+            bail!(
+                "with --torrent goes one path: that of its content, or of the folder that holds it"
+            );
+        };
+        Known::read(torrent, path, bounds).map(Some)
+    }
+
+    /// What is published: files that a torrent has, all found right, or those that are found.
+    fn files(&self, known: Option<&Known>, config: &Config) -> anyhow::Result<Vec<Sent>> {
+        match known {
+            Some(known) => known.verify(&config.hashing.hash_options()),
+            None => self.select(&config.torrent),
         }
     }
 
@@ -195,6 +230,24 @@ impl PublishArgs {
             (Some(page), _) => self.say(&ended.id, Some(&page), false),
             (None, Some(failure)) => bail!("{failure}"),
             (None, None) => Err(ClientError::NotUnderstood.into()),
+        }
+    }
+
+    /// What is said of the files when they are published here.
+    fn details(&self, import: Option<Import>) -> Details {
+        Details {
+            words: Words {
+                title: self.title.clone(),
+                description: self.description.clone(),
+                creator: self.creator.clone(),
+                licence: self.licence.clone(),
+                tags: self.tags.clone(),
+                particulars: self.particulars.read(),
+            },
+            format: self.format,
+            private: self.private,
+            publisher: String::new(),
+            import,
         }
     }
 

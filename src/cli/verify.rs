@@ -197,7 +197,7 @@ fn beside(torrent: &str) -> anyhow::Result<&Path> {
 }
 
 /// A line for the torrent, and one for each file that is not right.
-fn in_words(source: &str, report: &Report) -> String {
+pub(super) fn in_words(source: &str, report: &Report) -> String {
     let source = printable(source);
     let size = format_size(report.total_bytes, BINARY);
     let (files, faults) = (report.files.len(), report.faults().count());

@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Role};
 use super::publication::{PublicationId, Words};
 use crate::proto::metainfo::apart::Spread;
 use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::original::Original;
 use crate::proto::metainfo::path::FilePath;
 use crate::proto::metainfo::piece_length::PieceLength;
 
@@ -30,6 +32,8 @@ pub struct Draft {
     pub publisher: String,
     /// The files as they were listed. A file's place is the number of its upload, and that under which its content is kept.
     pub files: Vec<DraftFile>,
+    /// The torrent that it has to become again, if there is one already. The files are that torrent's, in its order.
+    pub original: Option<Arc<Original>>,
     /// When it was made, in seconds since 1970.
     pub created_at: i64,
 }
@@ -54,18 +58,26 @@ impl Draft {
     /// were listed.
     pub fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.files.len()).collect();
-        order.sort_by_key(|place| self.files.get(*place).map(|file| &file.path));
+        if self.original.is_none() {
+            order.sort_by_key(|place| self.files.get(*place).map(|file| &file.path));
+        }
         order
     }
 
     /// How long the torrent's pieces are.
     pub fn piece_length(&self) -> PieceLength {
+        if let Some(original) = &self.original {
+            return original.piece_length();
+        }
         let lengths: Vec<u64> = self.files.iter().map(|file| file.length).collect();
         PieceLength::for_files(self.format, &lengths)
     }
 
     /// How the files lie in the torrent, in its order.
     pub fn spread(&self) -> Spread {
+        if let Some(original) = &self.original {
+            return original.spread();
+        }
         let order = self.order().into_iter();
         let lengths = order.filter_map(|place| Some(self.files.get(place)?.length));
         Spread::new(self.format, self.piece_length(), lengths)
@@ -309,6 +321,7 @@ mod tests {
             private: false,
             publisher: publisher.to_owned(),
             files: files.collect(),
+            original: None,
             created_at: 0,
         }
     }

@@ -33,6 +33,8 @@ pub struct Report {
 pub struct FileReport {
     /// Its path in the torrent.
     pub path: FilePath,
+    /// Where it was looked for.
+    pub place: PathBuf,
     /// Bytes that it should have.
     pub length: u64,
     /// How it is.
@@ -103,11 +105,11 @@ pub fn verify(
         source,
     })?;
     let checked = check_files(torrent, &places.files, options, progress)?;
-    Ok(Report::of(torrent, places.root, checked))
+    Ok(Report::of(torrent, places, checked))
 }
 
 impl Report {
-    fn of(torrent: &TorrentFile, root: PathBuf, checked: CheckedContent) -> Self {
+    fn of(torrent: &TorrentFile, places: Places, checked: CheckedContent) -> Self {
         let info = &torrent.info;
         let geometry = &info.geometry;
         let right = checked.pieces;
@@ -121,15 +123,18 @@ impl Report {
         let files = info
             .files
             .iter()
-            .zip(checked.files)
-            .filter(|(file, _)| file.kind == FileKind::Content)
-            .map(|(file, found)| {
+            .zip(checked.files.into_iter().zip(places.files))
+            .filter_map(|(file, (found, place))| Some((file, found, place?)))
+            .map(|(file, found, place)| {
                 right_bytes = right_bytes.saturating_add(right_length(geometry, file, &right));
-                FileReport::of(geometry, file, found, &right, &spoiled)
+                FileReport {
+                    place,
+                    ..FileReport::of(geometry, file, found, &right, &spoiled)
+                }
             })
             .collect();
         Self {
-            root,
+            root: places.root,
             files,
             right_bytes,
             total_bytes: info.files.content_length(),
@@ -199,6 +204,7 @@ impl FileReport {
         };
         Self {
             path: file.path.clone(),
+            place: PathBuf::new(),
             length: file.length,
             state,
             bad_pieces,

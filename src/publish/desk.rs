@@ -299,6 +299,7 @@ impl Desk {
             if !self.is_file_whole(*file) {
                 break;
             }
+            run.hasher.begin_file(&self.spread, run.next);
             for border in self.spread.borders(run.next) {
                 let read = self.read(*file, border, stop, |bytes| run.hasher.update(bytes))?;
                 if read.is_none() {
@@ -369,6 +370,9 @@ impl Desk {
 
 /// The names that the torrent of a draft will have.
 pub(super) fn names(draft: &Draft) -> Result<Names, PathError> {
+    if let Some(original) = &draft.original {
+        return Ok(Names::of(&original.info));
+    }
     let files = draft.order().into_iter();
     let paths = files.filter_map(|file| Some(draft.files.get(file)?.path.clone()));
     name_torrent(paths.collect(), &draft.words.title)

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::{Claim, Desk, Taken, Writer, names};
 use super::idempotency::{Keys, Running};
+use super::import::{Import, ImportError};
 use super::ingest::{Details, Ingest, IngestError};
 use super::press::Manuscript;
 use super::receiving::{PartHead, PartUpload, Received};
@@ -157,7 +158,8 @@ impl Drafts {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a draft of files with these names and lengths at `now`, in seconds since 1970, and keeps room for them. `request` is what asks for it, where
+    /// Makes a draft of files with these names and lengths at `now`, in seconds since 1970, and keeps room for them. Of files that have a torrent
+    /// already, that says the names and lengths. `request` is what asks for it, where
     /// that has a key.
     ///
     /// Once begun, it goes on to its end even if this future is dropped.
@@ -185,31 +187,26 @@ impl Drafts {
 
     fn plan(
         &self,
-        mut details: Details,
+        details: Details,
         files: Vec<(String, u64)>,
         now: i64,
     ) -> Result<Draft, DraftError> {
-        let options = self.ingest.options();
-        details.private |= self.ingest.is_private_only;
-        let words = options.tidy(&details.words, details.private);
-        details.words = words.map_err(IngestError::from)?;
-        let limit = options.max_files;
-        if files.len() > limit {
-            return Err(IngestError::TooManyFiles { limit }.into());
-        }
-        let files = files.into_iter().map(|(path, length)| {
-            let path = FilePath::parse(&path)?;
-            Ok(DraftFile { path, length })
-        });
+        let details = self.ingest.settle(details)?;
+        let files = match &details.import {
+            Some(_) if !files.is_empty() => {
+                return Err(IngestError::from(ImportError::Listed).into());
+            }
+            Some(import) => import.files()?,
+            None => self.read_list(files)?,
+        };
         let draft = Draft {
             id: PublicationId::generate(&mut ambient::rng()),
             words: details.words,
             format: details.format,
             private: details.private,
             publisher: details.publisher,
-            files: files
-                .collect::<Result<_, PathError>>()
-                .map_err(IngestError::Name)?,
+            files,
+            original: details.import.as_ref().map(Import::original),
             created_at: now,
         };
         if draft.files.is_empty() {
@@ -236,6 +233,20 @@ impl Drafts {
             left: self.left(draft.id).unwrap_or_default(),
             draft: Arc::new(draft),
         })
+    }
+
+    fn read_list(&self, files: Vec<(String, u64)>) -> Result<Vec<DraftFile>, IngestError> {
+        let limit = self.ingest.options().max_files;
+        if files.len() > limit {
+            return Err(IngestError::TooManyFiles { limit });
+        }
+        let files = files.into_iter().map(|(path, length)| {
+            let path = FilePath::parse(&path)?;
+            Ok(DraftFile { path, length })
+        });
+        files
+            .collect::<Result<_, PathError>>()
+            .map_err(IngestError::Name)
     }
 
     async fn admit(&self, draft: Draft) -> Result<Draft, DraftError> {
@@ -531,7 +542,9 @@ impl Drafts {
                 format: draft.format,
                 private: draft.private,
                 publisher: draft.publisher.clone(),
+                import: None,
             },
+            original: draft.original.clone(),
             created_at: draft.created_at,
             published_at: ambient::unix_now(),
         };
@@ -574,7 +587,10 @@ async fn wait_for(writer: &Writer) -> Result<(), DraftError> {
 fn failure(error: &IngestError) -> Option<DraftFailure> {
     let twin = match error {
         IngestError::AlreadyPublished(twin) => Some(*twin),
-        IngestError::Name(_) | IngestError::Build(_) | IngestError::TakenDown(_) => None,
+        IngestError::Name(_)
+        | IngestError::Build(_)
+        | IngestError::Import(_)
+        | IngestError::TakenDown(_) => None,
         _ => return None,
     };
     Some(DraftFailure {

@@ -1,13 +1,17 @@
 //! The inner side of an upload: each buffer is written and hashed once, on a thread that may block.
 //!
 //! To hash while bytes come in, the format and the piece length must be known before the first of them. Where what was
-//! expected turns out to be far from what came, the staged files are read and hashed once more at the end.
+//! expected turns out to be far from what came, or files of a torrent did not come in its order, the staged files are read and hashed
+//! once more at the end.
+
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use crate::domain::publication::PublicationId;
 use crate::proto::metainfo::hash::{HashedContent, TorrentHasher};
 use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::original::Original;
 use crate::proto::metainfo::path::FilePath;
 use crate::proto::metainfo::piece_length::PieceLength;
 use crate::store::StoreError;
@@ -19,8 +23,13 @@ pub(super) const READ_BYTES: usize = 256 * 1024;
 /// What an upload is made of, in order.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// The next file begins; it is called so.
-    File(FilePath),
+    /// The next file begins.
+    File {
+        /// What it is called.
+        path: FilePath,
+        /// Its place in the torrent that it belongs to already.
+        place: Option<usize>,
+    },
     /// The next bytes of the current file.
     Bytes(bytes::Bytes),
     /// That was all, and this is what it shall become.
@@ -34,24 +43,49 @@ pub(super) struct Hashed {
 }
 
 /// How an upload is hashed while it comes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) format: Format,
-    pub(super) piece_length: PieceLength,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// For a new torrent.
+    New {
+        format: Format,
+        piece_length: PieceLength,
+    },
+    /// For one that exists.
+    Again(Arc<Original>),
 }
 
 impl Plan {
     /// A hasher by this plan. A publication tells the SHA-256 of its files, so it takes that too.
-    fn hasher(self) -> TorrentHasher {
-        TorrentHasher::new(self.format, self.piece_length).with_sums()
+    fn hasher(&self) -> TorrentHasher {
+        match self {
+            Self::New {
+                format,
+                piece_length,
+            } => TorrentHasher::new(*format, *piece_length).with_sums(),
+            Self::Again(original) => original.hasher().with_sums(),
+        }
     }
 
     /// Whether what was hashed by this plan will do for a torrent that should have been hashed by `wanted`.
     ///
     /// The expected length counts what a form adds to its files, so it may fall just across a step of the table.
-    fn will_do_for(self, wanted: Self) -> bool {
-        let (ours, theirs) = (self.piece_length.get(), wanted.piece_length.get());
-        self.format == wanted.format && ours.max(theirs) <= ours.min(theirs).saturating_mul(2)
+    fn will_do_for(&self, wanted: &Self) -> bool {
+        match (self, wanted) {
+            (
+                Self::New {
+                    format: our_format,
+                    piece_length: ours,
+                },
+                Self::New {
+                    format,
+                    piece_length: theirs,
+                },
+            ) => {
+                let (ours, theirs) = (ours.get(), theirs.get());
+                our_format == format && ours.max(theirs) <= ours.min(theirs).saturating_mul(2)
+            }
+            (ours, theirs) => ours == theirs,
+        }
     }
 }
 
@@ -66,13 +100,13 @@ pub(super) fn receive(
 ) -> Result<Option<Hashed>, StoreError> {
     let mut intake = Intake {
         staging: content.stage(id)?,
+        hasher: plan.as_ref().map(Plan::hasher),
         plan,
-        hasher: plan.map(Plan::hasher),
         files: Vec::new(),
     };
     while let Some(part) = parts.blocking_recv() {
         match part {
-            Part::File(path) => intake.begin_file(path)?,
+            Part::File { path, place } => intake.begin_file(path, place)?,
             Part::Bytes(bytes) => intake.write(&bytes)?,
             Part::End(format) => return intake.finish(format).map(Some),
         }
@@ -85,17 +119,31 @@ struct Intake {
     plan: Option<Plan>,
     /// `None` where nobody said how much would come.
     hasher: Option<TorrentHasher>,
-    /// Path and length of each file, in the order in which they are staged.
-    files: Vec<(FilePath, u64)>,
+    /// The files in the order in which they are staged.
+    files: Vec<TakenIn>,
+}
+
+struct TakenIn {
+    path: FilePath,
+    length: u64,
+    place: Option<usize>,
 }
 
 impl Intake {
-    fn begin_file(&mut self, path: FilePath) -> Result<(), StoreError> {
+    fn begin_file(&mut self, path: FilePath, place: Option<usize>) -> Result<(), StoreError> {
         self.staging.begin_file()?;
+        if place.is_some_and(|place| place != self.files.len()) {
+            // Not in the torrent's order.
+            self.hasher = None;
+        }
         if let Some(hasher) = &mut self.hasher {
             hasher.begin_file(path.clone());
         }
-        self.files.push((path, 0));
+        self.files.push(TakenIn {
+            path,
+            length: 0,
+            place,
+        });
         Ok(())
     }
 
@@ -104,21 +152,28 @@ impl Intake {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
-        if let Some((_, length)) = self.files.last_mut() {
-            *length = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if let Some(file) = self.files.last_mut() {
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            file.length = file.length.saturating_add(length);
         }
         Ok(())
     }
 
     fn finish(mut self, format: Format) -> Result<Hashed, StoreError> {
-        let lengths: Vec<u64> = self.files.iter().map(|(_, length)| *length).collect();
-        let wanted = Plan {
-            format,
-            piece_length: PieceLength::for_files(format, &lengths),
+        let wanted = match &self.plan {
+            Some(Plan::Again(original)) => Plan::Again(Arc::clone(original)),
+            _ => {
+                let lengths: Vec<u64> = self.files.iter().map(|file| file.length).collect();
+                let piece_length = PieceLength::for_files(format, &lengths);
+                Plan::New {
+                    format,
+                    piece_length,
+                }
+            }
         };
-        let hasher = match (self.plan, self.hasher.take()) {
-            (Some(plan), Some(hasher)) if plan.will_do_for(wanted) => hasher,
-            _ => self.hash_again(wanted)?,
+        let hasher = match (&self.plan, self.hasher.take()) {
+            (Some(plan), Some(hasher)) if plan.will_do_for(&wanted) => hasher,
+            _ => self.hash_again(&wanted)?,
         };
         Ok(Hashed {
             staging: self.staging,
@@ -126,11 +181,13 @@ impl Intake {
         })
     }
 
-    fn hash_again(&self, plan: Plan) -> Result<TorrentHasher, StoreError> {
+    fn hash_again(&self, plan: &Plan) -> Result<TorrentHasher, StoreError> {
         let mut hasher = plan.hasher();
         let mut buffer = vec![0; READ_BYTES];
-        for (stored_as, (path, _)) in (0_u32..).zip(&self.files) {
-            hasher.begin_file(path.clone());
+        let mut files: Vec<_> = (0_u32..).zip(&self.files).collect();
+        files.sort_by_key(|(_, file)| file.place);
+        for (stored_as, file) in files {
+            hasher.begin_file(file.path.clone());
             let mut file = self.staging.reopen(stored_as)?;
             loop {
                 let length = match file.read(&mut buffer) {
@@ -166,7 +223,7 @@ mod tests {
         let mut lengths = part_lengths.iter().copied().cycle();
         for (number, bytes) in files.iter().enumerate() {
             let path = FilePath::parse(&format!("file {number}")).unwrap();
-            parts.push(Part::File(path));
+            parts.push(Part::File { path, place: None });
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(lengths.next().unwrap().min(rest.len()));
@@ -185,7 +242,7 @@ mod tests {
     }
 
     fn plan(format: Format, piece_length: u32) -> Plan {
-        Plan {
+        Plan::New {
             format,
             piece_length: PieceLength::new(piece_length).unwrap(),
         }
@@ -202,7 +259,7 @@ mod tests {
             (Format::V1, 256, false),
             (Format::Hybrid, 64, false),
         ] {
-            assert_eq!(plan(format, kib << 10).will_do_for(wanted), will_do);
+            assert_eq!(plan(format, kib << 10).will_do_for(&wanted), will_do);
         }
     }
 

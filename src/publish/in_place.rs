@@ -3,6 +3,7 @@
 //! They stay their owners'. One that changes or goes while it is hashed is an error; later, the reader notices, and serves of it only what
 //! still matches.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::hashing::READ_BYTES;
+use super::import::{Import, ImportError};
 use super::ingest::{Details, Ingest, IngestError};
-use super::naming::name_torrent;
+use super::naming::{Names, name_torrent};
 use super::press::Manuscript;
 use crate::ambient;
 use crate::domain::publication::{Publication, PublicationId};
@@ -46,32 +48,44 @@ impl Ingest {
     pub async fn publish_in_place(
         &self,
         mut files: Vec<Placed>,
-        mut details: Details,
+        details: Details,
         now: i64,
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<Publication, IngestError> {
         let slot = Arc::clone(&self.slots).try_acquire_owned();
         let slot = slot.map_err(|_| IngestError::TooManyUploads)?;
-        details.private |= self.is_private_only;
-        details.words = self.options.tidy(&details.words, details.private)?;
+        let details = self.settle(details)?;
         self.check_files(&files)?;
-        // The same files are the same torrent, however they were listed.
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let paths = files.iter().map(|file| file.path.clone()).collect();
-        let names = name_torrent(paths, &details.words.title).map_err(IngestError::Name)?;
+        let names = match &details.import {
+            Some(import) => {
+                files = in_order(import, files)?;
+                Names::of(import.info())
+            }
+            None => {
+                // The same files are the same torrent, however they were listed.
+                files.sort_by(|a, b| a.path.cmp(&b.path));
+                let paths = files.iter().map(|file| file.path.clone()).collect();
+                name_torrent(paths, &details.words.title).map_err(IngestError::Name)?
+            }
+        };
         let id = PublicationId::generate(&mut ambient::rng());
-        let (content, format) = (Arc::clone(&self.press.content), details.format);
+        let content = Arc::clone(&self.press.content);
+        let hasher = match &details.import {
+            Some(import) => import.original().hasher(),
+            None => new_hasher(details.format, &files),
+        };
         let stop = CancellationToken::new();
         let stopped = stop.clone().drop_guard();
-        let hashing = self
-            .tasks
-            .spawn_blocking(move || hash(&*content, id, format, files, &progress, &stop));
+        let hashing = self.tasks.spawn_blocking(move || {
+            hash(&*content, id, hasher.with_sums(), files, &progress, &stop)
+        });
         let placed = hashing.await.map_err(|_| IngestError::Interrupted)??;
         stopped.disarm();
         let manuscript = Manuscript {
             id,
             stored_as: (0..).take(names.paths.len()).collect(),
             names,
+            original: details.import.as_ref().map(Import::original),
             details,
             created_at: now,
             published_at: ambient::unix_now(),
@@ -107,6 +121,26 @@ impl Ingest {
     }
 }
 
+/// The files of a torrent in its order; those that it does not have are left out.
+fn in_order(import: &Import, files: Vec<Placed>) -> Result<Vec<Placed>, ImportError> {
+    let places = import.places();
+    let mut ordered = BTreeMap::new();
+    for file in files {
+        if let Some(place) = places.find(&file.path)
+            && let Some(twice) = ordered.insert(place, file)
+        {
+            return Err(ImportError::Twice(twice.path));
+        }
+    }
+    import.missing(|place| ordered.contains_key(&place))?;
+    Ok(ordered.into_values().collect())
+}
+
+fn new_hasher(format: Format, files: &[Placed]) -> TorrentHasher {
+    let lengths: Vec<u64> = files.iter().map(|file| file.length).collect();
+    TorrentHasher::new(format, PieceLength::for_files(format, &lengths))
+}
+
 /// Files that were hashed where they lie, and how they looked.
 struct Hashed {
     staging: Box<dyn Staging>,
@@ -117,15 +151,12 @@ struct Hashed {
 fn hash(
     content: &dyn ContentStore,
     id: PublicationId,
-    format: Format,
+    mut hasher: TorrentHasher,
     files: Vec<Placed>,
     progress: &dyn Fn(u64),
     stop: &CancellationToken,
 ) -> Result<Hashed, IngestError> {
     let mut staging = content.stage(id)?;
-    let lengths: Vec<u64> = files.iter().map(|file| file.length).collect();
-    let piece_length = PieceLength::for_files(format, &lengths);
-    let mut hasher = TorrentHasher::new(format, piece_length).with_sums();
     let mut stamps = Vec::with_capacity(files.len());
     let mut buffer = vec![0; READ_BYTES];
     for file in files {

@@ -15,7 +15,8 @@ use super::drafts::Drafts;
 use super::edit::Editor;
 use super::hashing::{Hashed, Part, Plan, receive};
 use super::idempotency::Running;
-use super::naming::name_torrent;
+use super::import::{Import, ImportError, Places};
+use super::naming::{Names, name_torrent};
 use super::press::{Manuscript, Press};
 use super::words::WordsError;
 use crate::ambient;
@@ -52,7 +53,7 @@ pub struct Ingest {
 }
 
 /// What is known of an upload before its first byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     /// Bytes that will come, at most (a request's `Content-Length` will do); `None` where nobody says. Then everything
     /// is read a second time to hash it.
@@ -61,6 +62,8 @@ pub struct Expected {
     pub format: Format,
     /// How long the pieces will be, where all lengths are known; `None` for what suits the total.
     pub piece_length: Option<PieceLength>,
+    /// The torrent that the files have already, if they have one. What else is expected of the torrent does not count then.
+    pub import: Option<Import>,
 }
 
 /// What is said of a publication besides its files.
@@ -74,6 +77,8 @@ pub struct Details {
     pub private: bool,
     /// The account that publishes, by name.
     pub publisher: String,
+    /// The torrent that the files have already, if they have one: it says the format, and whether it is private.
+    pub import: Option<Import>,
 }
 
 /// Why an upload does not become a publication. Each message says what to do.
@@ -120,6 +125,9 @@ pub enum IngestError {
         "these files were taken down here as {0}, and are not published again; the page of that publication says why"
     )]
     TakenDown(PublicationId),
+    /// They have a torrent already, and cannot be published under it.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The files make no valid torrent.
     #[error("no torrent can be made of these files: {0}")]
     Build(#[from] BuildError),
@@ -234,12 +242,16 @@ impl Ingest {
                 return Err(StoreError::Full(full).into());
             }
         }
-        let plan = expected.total_length.map(|total_length| Plan {
-            format: expected.format,
-            piece_length: expected
-                .piece_length
-                .unwrap_or_else(|| PieceLength::for_total(total_length)),
-        });
+        let plan = match (&expected.import, expected.total_length) {
+            (Some(import), _) => Some(Plan::Again(import.original())),
+            (None, Some(total_length)) => Some(Plan::New {
+                format: expected.format,
+                piece_length: expected
+                    .piece_length
+                    .unwrap_or_else(|| PieceLength::for_total(total_length)),
+            }),
+            (None, None) => None,
+        };
         let id = PublicationId::generate(&mut ambient::rng());
         let (parts, incoming) = mpsc::channel(WAITING_PARTS);
         let content = Arc::clone(&self.press.content);
@@ -251,6 +263,9 @@ impl Ingest {
             id,
             created_at: now,
             paths: Vec::new(),
+            places: expected.import.as_ref().map(Import::places),
+            import: expected.import,
+            is_passed_over: false,
             length: 0,
             parts,
             receiver: Some(receiver),
@@ -263,9 +278,7 @@ impl Ingest {
     /// # Errors
     /// [`IngestError::Words`].
     pub fn check_words(&self, details: &Details) -> Result<(), IngestError> {
-        let is_private = details.private || self.is_private_only;
-        self.options.tidy(&details.words, is_private)?;
-        Ok(())
+        self.settle(details.clone()).map(drop)
     }
 
     /// Waits until what is under way is published or gone; call it when no upload can begin any more.
@@ -291,6 +304,11 @@ pub struct Upload {
     id: PublicationId,
     created_at: i64,
     paths: Vec<FilePath>,
+    import: Option<Import>,
+    /// Where the files belong in the torrent that they have.
+    places: Option<Places>,
+    /// Whether the current file is none of that torrent's.
+    is_passed_over: bool,
     length: u64,
     parts: mpsc::Sender<Part>,
     /// `None` once it has been heard.
@@ -299,10 +317,11 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Begins the next file, called `name`: a relative path with `/` between its components.
+    /// Begins the next file, called `name`: a relative path with `/` between its components. Where the files have a torrent already, those
+    /// that are not in it are passed over.
     ///
     /// # Errors
-    /// [`IngestError::Name`], [`IngestError::TooManyFiles`], or what went wrong with the bytes before.
+    /// [`IngestError::Name`], [`IngestError::TooManyFiles`], [`ImportError::Twice`], or what went wrong with the bytes before.
     pub async fn begin_file(&mut self, name: &str) -> Result<(), IngestError> {
         let path = FilePath::parse(name).map_err(IngestError::Name)?;
         let options = &self.ingest.options;
@@ -310,8 +329,17 @@ impl Upload {
         if self.paths.len() >= limit {
             return Err(IngestError::TooManyFiles { limit });
         }
+        let mut place = None;
+        if let Some(places) = &mut self.places {
+            let number = u32::try_from(self.paths.len()).unwrap_or(u32::MAX);
+            place = places.take(&path, number)?;
+            self.is_passed_over = place.is_none();
+            if self.is_passed_over {
+                return Ok(());
+            }
+        }
         self.paths.push(path.clone());
-        self.send(Part::File(path)).await
+        self.send(Part::File { path, place }).await
     }
 
     /// Takes the next bytes of the current file; waits while the disk is slower than the sender.
@@ -320,6 +348,9 @@ impl Upload {
     /// [`IngestError::NoFiles`] before the first file; [`IngestError::TooLarge`]; or what went wrong with the bytes
     /// before, such as [`StoreError::Full`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), IngestError> {
+        if self.is_passed_over {
+            return Ok(());
+        }
         if self.paths.is_empty() {
             return Err(IngestError::NoFiles);
         }
@@ -342,8 +373,12 @@ impl Upload {
         request: Option<Running>,
         now: i64,
     ) -> Result<Publication, IngestError> {
-        details.private |= self.ingest.is_private_only;
-        details.words = self.ingest.options.tidy(&details.words, details.private)?;
+        details.import = self.import.take();
+        let details = self.ingest.settle(details)?;
+        let stored_as = match details.import.as_ref().zip(self.places.as_ref()) {
+            Some((import, places)) => places.numbers(import)?,
+            None => (0..).take(self.paths.len()).collect(),
+        };
         if self.paths.is_empty() {
             return Err(IngestError::NoFiles);
         }
@@ -351,13 +386,17 @@ impl Upload {
             return Err(IngestError::NoBytes);
         }
         let paths = std::mem::take(&mut self.paths);
-        let names = name_torrent(paths, &details.words.title).map_err(IngestError::Name)?;
+        let names = match &details.import {
+            Some(import) => Names::of(import.info()),
+            None => name_torrent(paths, &details.words.title).map_err(IngestError::Name)?,
+        };
         self.send(Part::End(details.format)).await?;
         let hashed = self.hear().await?;
         let manuscript = Manuscript {
             id: self.id,
-            stored_as: (0..).take(names.paths.len()).collect(),
+            stored_as,
             names,
+            original: details.import.as_ref().map(Import::original),
             details,
             created_at: self.created_at,
             published_at: now,
@@ -492,7 +531,7 @@ mod tests {
             let expected = Expected {
                 total_length: Some(total_length),
                 format: details.format,
-                piece_length: None,
+                ..Expected::default()
             };
             let mut upload = self.ingest.begin(expected, 1)?;
             for (name, bytes) in files {
@@ -603,7 +642,7 @@ mod tests {
             let expectation = Expected {
                 total_length,
                 format,
-                piece_length: None,
+                ..Expected::default()
             };
             let mut upload = bench.ingest.begin(expectation, 1).unwrap();
             upload.begin_file("x").await.unwrap();
@@ -953,6 +992,7 @@ mod tests {
             stored_as: vec![0],
             names: name_torrent(upload.paths.clone(), "").unwrap(),
             details: details(""),
+            original: None,
             created_at: 1,
             published_at: 2,
         };

@@ -7,12 +7,15 @@
 //!
 //! A draft is an upload file by file over many requests, with all names and lengths told first. It outlasts requests and restarts, and
 //! ends like every other upload.
+//!
+//! Content may come with the torrent that it has already: then it is held against that, and becomes it again.
 
 mod desk;
 mod drafts;
 mod edit;
 mod hashing;
 mod idempotency;
+mod import;
 mod in_place;
 mod ingest;
 mod naming;
@@ -29,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use self::drafts::{DraftError, DraftState, DraftStatus, Drafts};
 pub use self::edit::{EditError, Editor};
 pub use self::idempotency::{KeyError, Keys, Running, Turn};
+pub use self::import::{Import, ImportError};
 pub use self::in_place::Placed;
 pub use self::ingest::{Details, Expected, Ingest, IngestError, Upload};
 pub use self::particulars::ParticularsError;
@@ -75,6 +79,8 @@ pub struct Options {
     pub max_links: usize,
     /// Trackers beside this server's own that one publication may name, at most, and as many web seeds.
     pub max_sources: usize,
+    /// Bytes in a torrent file that is published with its content, at most.
+    pub max_torrent_bytes: usize,
     /// Characters in the reason of a takedown, at most.
     pub max_reason_length: usize,
     /// A folder in which every file and folder is published where it lies, once it has been still for a while; empty: none.
@@ -106,6 +112,7 @@ impl Default for Options {
             max_tag_length: 50,
             max_links: 20,
             max_sources: 20,
+            max_torrent_bytes: 16 * 1024 * 1024,
             max_reason_length: 1000,
             watch: PathBuf::new(),
             watch_quiet: 60,

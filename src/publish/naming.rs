@@ -1,6 +1,6 @@
 //! What a torrent is called, and what its files are called in it, from the names that an upload came with.
 
-use crate::proto::metainfo::info::Layout;
+use crate::proto::metainfo::info::{Info, Layout};
 use crate::proto::metainfo::path::{
     FilePath, MAX_COMPONENT_LENGTH, PathError, check_component, check_distinct,
 };
@@ -13,6 +13,18 @@ pub(super) struct Names {
     pub(super) layout: Layout,
     /// The files in the order of the upload, without the folder that `name` is.
     pub(super) paths: Vec<FilePath>,
+}
+
+impl Names {
+    /// Those that a torrent has already.
+    pub(super) fn of(info: &Info) -> Self {
+        let files = info.files.content();
+        Self {
+            name: info.name.clone(),
+            layout: info.layout,
+            paths: files.map(|(_, file)| file.path.clone()).collect(),
+        }
+    }
 }
 
 /// Names a torrent of the files at `paths`, of which there is at least one.

@@ -67,6 +67,18 @@ fn is_open(address: &Url) -> bool {
     address.has_host() && address.username().is_empty() && address.password().is_none()
 }
 
+/// Whether clients would ask a tracker at this address.
+pub(super) fn is_tracker(address: &str) -> bool {
+    let url = Url::parse(address).ok();
+    is_tracker_url(address)
+        && url.is_some_and(|url| is_open(&url) && (url.scheme() != "udp" || url.port().is_some()))
+}
+
+/// Whether clients would ask a web seed at this address.
+pub(super) fn is_web_seed(address: &str) -> bool {
+    is_web_seed_url(address) && Url::parse(address).is_ok_and(|url| is_open(&url))
+}
+
 impl Options {
     /// Brings what a person typed into one form, and holds it against the limits.
     pub(super) fn tidy_particulars(
@@ -79,12 +91,7 @@ impl Options {
             doi => doi::tidy(doi).ok_or_else(|| ParticularsError::Doi(beginning(doi)))?,
         };
         let trackers = self.tidy_sources("trackers", &typed.trackers, |address| {
-            let url = Url::parse(address).ok();
-            let is_asked = is_tracker_url(address)
-                && url.is_some_and(|url| {
-                    is_open(&url) && (url.scheme() != "udp" || url.port().is_some())
-                });
-            is_asked
+            is_tracker(address)
                 .then_some(())
                 .ok_or_else(|| ParticularsError::Tracker(beginning(address)))
         })?;
@@ -92,9 +99,7 @@ impl Options {
             return Err(ParticularsError::PrivateTracker);
         }
         let web_seeds = self.tidy_sources("web seeds", &typed.web_seeds, |address| {
-            let is_asked =
-                is_web_seed_url(address) && Url::parse(address).is_ok_and(|url| is_open(&url));
-            is_asked
+            is_web_seed(address)
                 .then_some(())
                 .ok_or_else(|| ParticularsError::WebSeed(beginning(address)))
         })?;

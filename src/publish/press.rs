@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use super::import::ImportError;
 use super::ingest::{Details, IngestError};
 use super::naming::Names;
 use super::words::name_if_untitled;
 use crate::catalog::Catalog;
 use crate::domain::publication::{Publication, PublicationId, PublishedFile};
 use crate::proto::id::InfoHashes;
-use crate::proto::metainfo::build::{BuildError, BuiltInfo, InfoOptions};
+use crate::proto::metainfo::build::{BuiltInfo, InfoOptions};
 use crate::proto::metainfo::hash::HashedContent;
 use crate::proto::metainfo::info::Info;
+use crate::proto::metainfo::original::Original;
 use crate::store::StoreError;
 use crate::store::content::ContentStore;
 use crate::store::publications::StoredMetainfo;
@@ -35,6 +37,8 @@ pub(super) struct Manuscript {
     /// The numbers under which they are kept, in the same order.
     pub(super) stored_as: Vec<u32>,
     pub(super) details: Details,
+    /// The torrent that they are to become again, if they have one.
+    pub(super) original: Option<Arc<Original>>,
     pub(super) created_at: i64,
     pub(super) published_at: i64,
 }
@@ -53,9 +57,7 @@ impl Press {
         let id = manuscript.id;
         let building = self.tasks.spawn_blocking(|| manuscript.build(content));
         let (publication, metainfo) = building.await.map_err(|_| IngestError::Interrupted)??;
-        if let Some(twin) = self.published_as(&publication.info_hashes) {
-            return Err(IngestError::AlreadyPublished(twin));
-        }
+        self.check_hashes(&publication.info_hashes)?;
         let sha256: Vec<_> = publication.files.iter().map(|file| file.sha256).collect();
         let store = self.catalog.store();
         if let Some(taken_down) = store.taken_down_with(&sha256).await? {
@@ -88,6 +90,18 @@ impl Press {
         Ok(self.catalog.store().publication(id).await?.is_some())
     }
 
+    /// Whether a torrent is neither published here nor taken down.
+    pub(super) fn check_hashes(&self, info_hashes: &InfoHashes) -> Result<(), IngestError> {
+        if let Some(twin) = self.published_as(info_hashes) {
+            return Err(IngestError::AlreadyPublished(twin));
+        }
+        let mut names = info_hashes.wire();
+        match names.find_map(|hash| self.catalog.taken_down(&hash)) {
+            Some(taken_down) => Err(IngestError::TakenDown(taken_down)),
+            None => Ok(()),
+        }
+    }
+
     fn published_as(&self, info_hashes: &InfoHashes) -> Option<PublicationId> {
         info_hashes.wire().find_map(|hash| self.catalog.find(&hash))
     }
@@ -97,7 +111,7 @@ impl Manuscript {
     pub(super) fn build(
         self,
         mut content: HashedContent,
-    ) -> Result<(Publication, StoredMetainfo), BuildError> {
+    ) -> Result<(Publication, StoredMetainfo), IngestError> {
         content.rename(self.names.paths);
         let files = content.files().iter().zip(self.stored_as);
         let kept = files.map(|(file, stored_as)| Kept {
@@ -110,12 +124,15 @@ impl Manuscript {
             info,
             piece_layers,
             order,
-        } = content.into_info(InfoOptions {
-            name: self.names.name,
-            layout: self.names.layout,
-            private: self.details.private,
-            source: None,
-        })?;
+        } = match &self.original {
+            Some(original) => become_again(original, &content)?,
+            None => content.into_info(InfoOptions {
+                name: self.names.name,
+                layout: self.names.layout,
+                private: self.details.private,
+                source: None,
+            })?,
+        };
         let files = published_files(&info, &order, &kept);
         let words = name_if_untitled(self.details.words, &info.name);
         let publication = Publication {
@@ -143,6 +160,17 @@ impl Manuscript {
         };
         Ok((publication, metainfo))
     }
+}
+
+/// The torrent that content is, if it has not changed. Its files were hashed in the torrent's order.
+fn become_again(original: &Original, content: &HashedContent) -> Result<BuiltInfo, ImportError> {
+    original.compare(content)?;
+    Ok(BuiltInfo {
+        info: original.info.clone(),
+        // As the roots want them, even where the torrent file came without.
+        piece_layers: content.piece_layers(),
+        order: (0..content.files().len()).collect(),
+    })
 }
 
 /// What was hashed of a file besides the torrent, and where it is.

@@ -277,6 +277,7 @@ impl Form {
             format: self.format.unwrap_or_default(),
             private: self.private.unwrap_or_default(),
             publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
+            import: None,
         })
     }
 
@@ -387,6 +388,7 @@ impl From<IngestError> for WebError {
             IngestError::Name(_)
             | IngestError::NoFiles
             | IngestError::NoBytes
+            | IngestError::Import(_)
             | IngestError::Build(_) => Self::Invalid(words),
             IngestError::TooManyFiles { .. } => Self::TooLarge(words),
             IngestError::AlreadyPublished(_) => Self::Conflict(words),

@@ -10,6 +10,7 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
+use super::known::Known;
 use super::{PUBLISHED_ALREADY, PublishArgs, Sent};
 use crate::ambient;
 use crate::app::Workbench;
@@ -17,10 +18,10 @@ use crate::cli::progress::bar_of_bytes;
 use crate::cli::signals::stop_on_signal;
 use crate::cli::tell;
 use crate::config::Config;
-use crate::domain::publication::{Publication, PublicationId, Words};
+use crate::domain::publication::{Publication, PublicationId};
 use crate::proto::metainfo::path::FilePath;
 use crate::proto::metainfo::piece_length::PieceLength;
-use crate::publish::{Details, Expected, Ingest, IngestError, Placed, Upload};
+use crate::publish::{Expected, Import, Ingest, IngestError, Placed, Upload};
 
 /// Bytes that are read in one go.
 const READ_BYTES: usize = 256 * 1024;
@@ -28,40 +29,29 @@ const READ_BYTES: usize = 256 * 1024;
 /// What is published, and how.
 pub(super) struct Local<'a> {
     args: &'a PublishArgs,
-    /// In the order of their paths, so that the same files are the same torrent however they were named.
-    files: Vec<&'a Sent>,
+    known: Option<Known>,
+}
+
+/// Files of one publication.
+struct Set<'a> {
+    args: &'a PublishArgs,
+    /// In the order of the torrent that they have, or else of their paths, so that the same files are the same torrent however they were
+    /// named.
+    files: Vec<Sent>,
+    import: Option<Import>,
 }
 
 impl<'a> Local<'a> {
-    pub(super) fn new(args: &'a PublishArgs, files: &'a [Sent]) -> Self {
-        let mut files: Vec<&Sent> = files.iter().collect();
-        files.sort_by_cached_key(|sent| {
-            let components = sent.file.path.split('/').map(str::to_owned);
-            components.collect::<Vec<_>>()
-        });
-        Self { args, files }
+    pub(super) const fn new(args: &'a PublishArgs, known: Option<Known>) -> Self {
+        Self { args, known }
     }
 
     pub(super) async fn publish(&self, config: &Config) -> anyhow::Result<()> {
         let mut config = config.clone();
         // The bound on forms is for browsers, which send them in one go.
         config.publish.max_form_files = config.publish.max_files;
-        let shutdown = CancellationToken::new();
-        stop_on_signal(&shutdown)?;
         let bench = Workbench::open(&config).await?;
-        let publishing = async {
-            self.check(bench.ingest()).await?;
-            if self.args.in_place {
-                self.publish_in_place(bench.ingest(), &config).await
-            } else {
-                self.publish_copies(bench.ingest()).await
-            }
-        };
-        let published = tokio::select! {
-            published = publishing => published,
-            () = shutdown.cancelled() => Err(anyhow!("stopped; nothing was published")),
-        };
-        let told = match published {
+        let told = match self.publish_at(&bench, &config).await {
             Ok(publication) => self.tell_end(&bench, publication.id, false),
             Err(error) => match error.downcast_ref() {
                 Some(IngestError::AlreadyPublished(twin)) => {
@@ -76,8 +66,8 @@ impl<'a> Local<'a> {
     }
 
     /// What can be refused before any file is read.
-    async fn check(&self, ingest: &Ingest) -> anyhow::Result<()> {
-        let details = self.details();
+    async fn check(&self, ingest: &Ingest, import: Option<Import>) -> anyhow::Result<()> {
+        let details = self.args.details(import);
         ingest.check_words(&details)?;
         if let Some(older) = details.words.particulars.replaces
             && ingest.catalog().store().publication(older).await?.is_none()
@@ -89,6 +79,40 @@ impl<'a> Local<'a> {
         Ok(())
     }
 
+    async fn publish_at(&self, bench: &Workbench, config: &Config) -> anyhow::Result<Publication> {
+        let ingest = bench.ingest();
+        let known = self.known.as_ref();
+        // Asked before anything is read: it may be published already.
+        let import = known.map(|known| ingest.import(&known.torrent));
+        let import = import.transpose()?;
+        self.check(ingest, import.clone()).await?;
+        let mut files = self.args.files(known, config)?;
+        if import.is_none() {
+            files.sort_by_cached_key(|sent| {
+                let components = sent.file.path.split('/').map(str::to_owned);
+                components.collect::<Vec<_>>()
+            });
+        }
+        let set = Set {
+            args: self.args,
+            files,
+            import,
+        };
+        let shutdown = CancellationToken::new();
+        stop_on_signal(&shutdown)?;
+        let publishing = async {
+            if self.args.in_place {
+                set.publish_in_place(ingest, config).await
+            } else {
+                set.publish_copies(ingest).await
+            }
+        };
+        tokio::select! {
+            published = publishing => published,
+            () = shutdown.cancelled() => Err(anyhow!("stopped; nothing was published")),
+        }
+    }
+
     fn tell_end(
         &self,
         bench: &Workbench,
@@ -98,7 +122,9 @@ impl<'a> Local<'a> {
         let page = bench.page(id);
         self.args.say(id.as_str(), page.as_deref(), was_there)
     }
+}
 
+impl Set<'_> {
     /// Copies the files into the data directory, and hashes them on the way.
     async fn publish_copies(&self, ingest: &Ingest) -> anyhow::Result<Publication> {
         let format = self.args.format;
@@ -108,6 +134,7 @@ impl<'a> Local<'a> {
             total_length: bar.length(),
             format,
             piece_length: Some(PieceLength::for_files(format, &lengths)),
+            import: self.import.clone(),
         };
         let mut upload = ingest.begin(expected, ambient::unix_now())?;
         for sent in &self.files {
@@ -115,7 +142,11 @@ impl<'a> Local<'a> {
             copy(sent, &mut upload, &bar).await?;
         }
         let published = upload
-            .finish(self.details(), None, ambient::unix_now())
+            .finish(
+                self.args.details(self.import.clone()),
+                None,
+                ambient::unix_now(),
+            )
             .await;
         bar.finish_and_clear();
         Ok(published?)
@@ -145,9 +176,14 @@ impl<'a> Local<'a> {
         let bar = self.bar();
         let hashed = bar.clone();
         let published = ingest
-            .publish_in_place(placed, self.details(), ambient::unix_now(), move |bytes| {
-                hashed.inc(bytes);
-            })
+            .publish_in_place(
+                placed,
+                self.args.details(self.import.clone()),
+                ambient::unix_now(),
+                move |bytes| {
+                    hashed.inc(bytes);
+                },
+            )
             .await;
         bar.finish_and_clear();
         Ok(published?)
@@ -157,23 +193,6 @@ impl<'a> Local<'a> {
         let lengths = self.files.iter().map(|sent| sent.file.length);
         let total_length = lengths.fold(0, u64::saturating_add);
         bar_of_bytes(total_length, "publishing".to_owned())
-    }
-
-    fn details(&self) -> Details {
-        let args = self.args;
-        Details {
-            words: Words {
-                title: args.title.clone(),
-                description: args.description.clone(),
-                creator: args.creator.clone(),
-                licence: args.licence.clone(),
-                tags: args.tags.clone(),
-                particulars: args.particulars.read(),
-            },
-            format: args.format,
-            private: args.private,
-            publisher: String::new(),
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Files hashed apart from one another, in any order, when their lengths are known (BEP 3, 47, 52).
 //!
 //! Whole pieces inside a file are hashed with the file. In v1 a piece may have bytes of several files: those bytes are its files' borders,
-//! and have to be read once more, in the order of the files. In v2 and hybrid every file begins on a piece and has no borders.
+//! and have to be read once more, in the order of the files. In v2 and hybrid every file begins on a piece and has no borders; but where
+//! the pads of a hybrid are settled already, its v1 pieces are taken as v1 takes them.
 
 use std::ops::Range;
 
@@ -24,6 +25,7 @@ use super::piece_length::PieceLength;
 /// let (b, a) = (hash(1), hash(0));
 /// let mut borders = Borders::new(&spread);
 /// for (place, (_, bytes)) in files.iter().enumerate() {
+///     borders.begin_file(&spread, place);
 ///     for border in spread.borders(place) {
 ///         borders.update(&bytes[border.start as usize..border.end as usize]);
 ///     }
@@ -34,8 +36,12 @@ use super::piece_length::PieceLength;
 pub struct Spread {
     format: Format,
     piece_length: PieceLength,
-    /// For each file, where it begins and where the next one does, were there no pads.
+    /// Whether pieces run on from file to file: in v1, and in a hybrid where the pads are settled.
+    runs_on: bool,
+    /// For each file, where it begins and ends. What lies between two files is pad.
     files: Vec<Range<u64>>,
+    /// Where the last pad ends, or the last file.
+    end: u64,
 }
 
 impl Spread {
@@ -54,15 +60,37 @@ impl Spread {
         Self {
             format,
             piece_length,
+            runs_on: format == Format::V1,
             files: files.collect(),
+            end: past,
+        }
+    }
+
+    /// Files that lie at these places, up to `end`, with pads in between.
+    pub(super) fn with_pads(
+        format: Format,
+        piece_length: PieceLength,
+        files: Vec<Range<u64>>,
+        end: u64,
+    ) -> Self {
+        Self {
+            format,
+            piece_length,
+            runs_on: format.has_v1(),
+            files,
+            end,
         }
     }
 
     /// What hashes the file at `place`, from its first byte on. A place past the last file is that of an empty one.
     pub fn hasher(&self, place: usize, path: FilePath) -> FileHasher {
+        let file = OpenFile::new(path, self.format, self.piece_length).with_sums();
+        if !self.runs_on {
+            return FileHasher { file, inside: None };
+        }
         FileHasher {
-            file: OpenFile::new(path, self.format, self.piece_length).with_sums(),
-            inside: (self.format == Format::V1).then(|| Inside {
+            file: file.without_pieces(),
+            inside: Some(Inside {
                 span: self.inside(place),
                 pieces: Pieces::new(self.piece_length),
             }),
@@ -72,7 +100,7 @@ impl Spread {
     /// The stretches at the beginning and at the end of a file that belong to pieces which are not whole inside it, in bytes from the
     /// start of the file. Either may be empty.
     pub fn borders(&self, place: usize) -> [Range<u64>; 2] {
-        if self.format != Format::V1 {
+        if !self.runs_on {
             return [0..0, 0..0];
         }
         let length = self
@@ -109,7 +137,7 @@ impl Spread {
         borders: Borders,
     ) -> HashedContent {
         let piece = u64::from(self.piece_length.get());
-        let borders = borders.0.map(Pieces::finish_bare).unwrap_or_default();
+        let borders = borders.finish(self);
         let mut borders = borders.as_slice();
         let mut pieces = Vec::new();
         let mut hashed = Vec::with_capacity(self.files.len());
@@ -200,22 +228,48 @@ pub struct HashedApart {
     inside: Vec<u8>,
 }
 
-/// Hashes the borders of all files, one behind another in the torrent's order.
+/// Hashes the borders of all files, one behind another in the torrent's order, and the pads between them.
 #[derive(Clone, Debug)]
-pub struct Borders(Option<Pieces>);
+pub struct Borders {
+    pieces: Option<Pieces>,
+    /// Where the last file that was begun ends.
+    at: u64,
+}
 
 impl Borders {
-    /// For these files. In v2 and hybrid there is nothing to hash.
+    /// For these files. Where every file begins on a piece of its own there is nothing to hash.
     pub fn new(spread: &Spread) -> Self {
         // What lies between two borders is whole pieces, so the borders alone fill pieces as all bytes do.
-        Self((spread.format == Format::V1).then(|| Pieces::new(spread.piece_length)))
+        Self {
+            pieces: spread.runs_on.then(|| Pieces::new(spread.piece_length)),
+            at: 0,
+        }
+    }
+
+    /// Begins the file at `place`: takes the pad before it.
+    pub fn begin_file(&mut self, spread: &Spread, place: usize) {
+        if let Some(file) = spread.files.get(place) {
+            self.pad(file.start);
+            self.at = file.end;
+        }
     }
 
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        if let Some(pieces) = &mut self.0 {
+        if let Some(pieces) = &mut self.pieces {
             pieces.update(bytes);
         }
+    }
+
+    fn pad(&mut self, end: u64) {
+        if let Some(pieces) = &mut self.pieces {
+            pieces.update_zeros(end.saturating_sub(self.at));
+        }
+    }
+
+    fn finish(mut self, spread: &Spread) -> Vec<u8> {
+        self.pad(spread.end);
+        self.pieces.map(Pieces::finish_bare).unwrap_or_default()
     }
 }
 
@@ -263,6 +317,7 @@ mod tests {
         hashed.reverse();
         let mut borders = Borders::new(&spread);
         for (place, bytes) in files.iter().enumerate() {
+            borders.begin_file(&spread, place);
             for border in spread.borders(place) {
                 let at = |bound: u64| usize::try_from(bound).unwrap();
                 let border = at(border.start)..at(border.end);

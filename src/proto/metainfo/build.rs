@@ -79,9 +79,33 @@ impl HashedContent {
         let info = Info::parse_within(raw, limits).map_err(BuildError::Invalid)?;
         Ok(BuiltInfo {
             info,
-            piece_layers: draft.piece_layers(),
+            piece_layers: draft.content.piece_layers(),
             order: draft.order,
         })
+    }
+
+    /// The bencoded `piece layers` dictionary (BEP 52); empty in v1.
+    ///
+    /// One entry for each root of more than one piece; files alike share it.
+    pub fn piece_layers(&self) -> Bytes {
+        if !self.format.has_v2() {
+            return Bytes::new();
+        }
+        let layers: BTreeMap<Hash, &[u8]> = self
+            .files
+            .iter()
+            .filter_map(|file| file.tree.as_ref())
+            .filter(|tree| !tree.layer.is_empty())
+            .map(|tree| (tree.root, tree.layer.as_slice()))
+            .collect();
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out);
+        encoder.begin_dict();
+        for (root, layer) in layers {
+            encoder.key(root).bytes(layer);
+        }
+        encoder.end();
+        out.into()
     }
 }
 
@@ -241,29 +265,6 @@ impl Draft {
             encoder.end();
         }
         encoder.end();
-    }
-
-    /// One entry for each root of more than one piece; files alike share it.
-    fn piece_layers(&self) -> Bytes {
-        if !self.content.format.has_v2() {
-            return Bytes::new();
-        }
-        let layers: BTreeMap<Hash, &[u8]> = self
-            .content
-            .files
-            .iter()
-            .filter_map(|file| file.tree.as_ref())
-            .filter(|tree| !tree.layer.is_empty())
-            .map(|tree| (tree.root, tree.layer.as_slice()))
-            .collect();
-        let mut out = Vec::new();
-        let mut encoder = Encoder::new(&mut out);
-        encoder.begin_dict();
-        for (root, layer) in layers {
-            encoder.key(root).bytes(layer);
-        }
-        encoder.end();
-        out.into()
     }
 }
 

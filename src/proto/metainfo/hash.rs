@@ -53,8 +53,10 @@ pub struct TorrentHasher {
     piece_length: PieceLength,
     has_sums: bool,
     files: Vec<HashedFile>,
-    /// In v1 alone: pieces run on from file to file.
+    /// In v1: pieces run on from file to file. In a hybrid they do where the pads are settled.
     run: Option<Pieces>,
+    /// Zeros in the run before each file, and behind the last; none where nobody has settled them.
+    pads: Vec<u64>,
     current: Option<OpenFile>,
 }
 
@@ -128,7 +130,7 @@ pub struct HashedContent {
     pub(super) format: Format,
     pub(super) piece_length: PieceLength,
     pub(super) files: Vec<HashedFile>,
-    /// In v1 alone: the SHA-1 of each piece of all files end to end.
+    /// In v1, and in a hybrid whose pads were settled: the SHA-1 of each piece of all files end to end.
     pub(super) pieces: Vec<u8>,
 }
 
@@ -141,7 +143,17 @@ impl TorrentHasher {
             has_sums: false,
             files: Vec::new(),
             run: (format == Format::V1).then(|| Pieces::new(piece_length)),
+            pads: Vec::new(),
             current: None,
+        }
+    }
+
+    /// A hasher for files of which it is settled how many zeros lie before each, and behind the last.
+    pub(super) fn with_pads(format: Format, piece_length: PieceLength, pads: Vec<u64>) -> Self {
+        Self {
+            run: format.has_v1().then(|| Pieces::new(piece_length)),
+            pads,
+            ..Self::new(format, piece_length)
         }
     }
 
@@ -155,7 +167,12 @@ impl TorrentHasher {
     /// Begins the next file; one that was not ended is ended.
     pub fn begin_file(&mut self, path: FilePath) {
         self.end_file();
+        self.pad();
         let file = OpenFile::new(path, self.format, self.piece_length);
+        let file = match self.run {
+            Some(_) => file.without_pieces(),
+            None => file,
+        };
         self.current = Some(if self.has_sums {
             file.with_sums()
         } else {
@@ -183,9 +200,17 @@ impl TorrentHasher {
         }
     }
 
+    /// Takes the zeros before the next file, or behind the last.
+    fn pad(&mut self) {
+        if let (Some(run), Some(zeros)) = (&mut self.run, self.pads.get(self.files.len())) {
+            run.update_zeros(*zeros);
+        }
+    }
+
     /// Ends the last file and gives what was found.
     pub fn finish(mut self) -> HashedContent {
         self.end_file();
+        self.pad();
         HashedContent {
             format: self.format,
             piece_length: self.piece_length,
@@ -352,6 +377,14 @@ impl OpenFile {
         }
     }
 
+    /// The same, but its v1 pieces are hashed elsewhere.
+    pub(super) fn without_pieces(self) -> Self {
+        Self {
+            pieces: None,
+            ..self
+        }
+    }
+
     pub(super) fn update(&mut self, bytes: &[u8]) {
         // usize is at most 64 bits wide on every platform that Rust knows.
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -409,6 +442,15 @@ impl Pieces {
                 self.hashes.extend_from_slice(&self.piece.finalize_reset());
             }
             bytes = later;
+        }
+    }
+
+    /// Takes so many zeros.
+    pub(super) fn update_zeros(&mut self, mut left: u64) {
+        while left > 0 {
+            let now = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            self.update(ZEROS.get(..now).unwrap_or(&ZEROS));
+            left = left.saturating_sub(u64::try_from(now).unwrap_or(u64::MAX));
         }
     }
 

@@ -15,6 +15,7 @@
 //! | [`piece_length`] | how long the pieces of a new torrent are |
 //! | [`hash`] | pieces and merkle leaves hashed while bytes pass |
 //! | [`apart`] | the same, of files that come in any order |
+//! | [`original`] | a torrent that exists already: files are hashed as it has them, and held against it |
 //! | [`merkle`], [`proof`] | the trees of BEP 52 · proofs that hashes belong to one |
 //! | [`build`] | hashed content becomes an `info` dictionary |
 //! | [`magnet`] | magnet links |
@@ -34,6 +35,7 @@ pub mod layers;
 mod listing;
 pub mod magnet;
 pub mod merkle;
+pub mod original;
 pub mod path;
 pub mod piece_length;
 pub mod proof;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::info::Format;
+use crate::proto::geometry::Geometry;
 
 /// The longest piece that [`PieceLength::for_total`] picks: 16 MiB.
 const LONGEST_PICKED: u32 = 16 << 20;
@@ -14,6 +15,7 @@ const LONGEST_PICKED: u32 = 16 << 20;
 /// The piece length of a torrent that we make: a power of two from 16 KiB to 128 MiB.
 ///
 /// BEP 52 wants a power of two of at least 16 KiB, and clients expect no other in v1; libtorrent loads nothing above 128 MiB.
+/// Of a torrent that others made, it is what it has, in v1 any length.
 /// Reads and displays as `16KiB` or `1MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -46,6 +48,11 @@ impl PieceLength {
             .map(Self)
             .filter(|length| (Self::MIN..=Self::MAX).contains(length))
             .ok_or_else(|| BadPieceLength(u64::from(bytes)))
+    }
+
+    /// How long the pieces of a torrent that exists are.
+    pub(super) fn of(geometry: &Geometry) -> Self {
+        NonZeroU32::new(geometry.piece_length()).map_or(Self::MIN, Self)
     }
 
     /// What suits `total` bytes, when nobody says: libtorrent's table, from 16 KiB to 16 MiB.

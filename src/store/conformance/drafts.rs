@@ -1,10 +1,14 @@
 //! The suite for drafts.
 
+use std::sync::Arc;
+
 use super::example;
 use crate::domain::draft::{Draft, DraftFile};
 use crate::domain::particulars::Particulars;
 use crate::domain::publication::{PublicationId, Words};
-use crate::proto::metainfo::info::Format;
+use crate::proto::metainfo::info::{Format, Info};
+use crate::proto::metainfo::layers::PieceLayers;
+use crate::proto::metainfo::original::Original;
 use crate::proto::metainfo::path::FilePath;
 use crate::store::StoreError;
 use crate::store::drafts::{DraftFailure, DraftLine, DraftStore, KeptDraft};
@@ -13,6 +17,7 @@ use crate::store::publications::PublicationStore;
 /// Runs the suite.
 pub(crate) async fn check(store: &(impl DraftStore + PublicationStore)) {
     a_draft_is_kept_whole(store).await;
+    a_torrent_stays_with_its_draft(store).await;
     an_id_is_taken_once(store).await;
     a_failure_stays_with_its_draft(store).await;
     what_is_forgotten_is_gone(store).await;
@@ -43,7 +48,21 @@ pub(super) fn draft(id: &str) -> Draft {
         publisher: "ada".to_owned(),
         // Neither in the order of their paths nor in that of their lengths.
         files: vec![file("box/b", 5), file("box/c", 1 << 40), file("box/a ü", 0)],
+        original: None,
         created_at: 7,
+    }
+}
+
+/// The same, of files that have a torrent already.
+fn draft_of_a_torrent(id: &str) -> Draft {
+    let raw = b"d6:lengthi5e4:name1:b12:piece lengthi3e6:pieces40:0123456789abcdefghij0123456789abcdefghij1:x0:e";
+    let info = Info::parse(raw[..].into()).unwrap();
+    Draft {
+        original: Some(Arc::new(Original {
+            info,
+            layers: PieceLayers::new([&b"d32:"[..], &[7; 32], b"0:e"].concat().into()),
+        })),
+        ..draft(id)
     }
 }
 
@@ -55,6 +74,18 @@ fn line(id: &str, has_failed: bool, touched_at: i64) -> DraftLine {
         has_failed,
         touched_at,
     }
+}
+
+async fn a_torrent_stays_with_its_draft(store: &impl DraftStore) {
+    let draft = draft_of_a_torrent("eeeeeeeeee");
+    store.keep_draft(&draft).await.unwrap();
+    let kept = store.draft(draft.id).await.unwrap().unwrap();
+    assert_eq!(kept.draft, draft);
+    assert!(store.forget_draft(draft.id).await.unwrap());
+    assert_eq!(store.draft(draft.id).await.unwrap(), None);
+    // The same id may come again.
+    store.keep_draft(&draft).await.unwrap();
+    assert!(store.forget_draft(draft.id).await.unwrap());
 }
 
 async fn a_draft_is_kept_whole(store: &impl DraftStore) {

@@ -1,5 +1,7 @@
 //! Drafts in SQLite.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::Row;
@@ -8,6 +10,9 @@ use super::SqliteStore;
 use super::publications::{from_integer, to_id, to_integer, to_json};
 use crate::domain::draft::{Draft, DraftFile};
 use crate::domain::publication::{PublicationId, Words};
+use crate::proto::metainfo::info::Info;
+use crate::proto::metainfo::layers::PieceLayers;
+use crate::proto::metainfo::original::Original;
 use crate::proto::metainfo::path::FilePath;
 use crate::store::StoreError;
 use crate::store::drafts::{DraftFailure, DraftLine, DraftStore, KeptDraft};
@@ -49,6 +54,16 @@ impl DraftStore for SqliteStore {
         .bind(to_json(&files)?)
         .execute(&mut *transaction)
         .await?;
+        if let Some(original) = &draft.original {
+            sqlx::query(
+                "INSERT INTO draft_torrent (draft, info, piece_layers) VALUES ($1, $2, $3)",
+            )
+            .bind(draft.id.as_str())
+            .bind(&original.info.raw[..])
+            .bind(&original.layers.raw()[..])
+            .execute(&mut *transaction)
+            .await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -76,6 +91,17 @@ impl DraftStore for SqliteStore {
                 length: from_integer(length),
             })
         });
+        let torrent: Option<(Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("SELECT info, piece_layers FROM draft_torrent WHERE draft = $1")
+                .bind(id.as_str())
+                .fetch_optional(&self.readers)
+                .await?;
+        let original = torrent.map(|(info, piece_layers)| {
+            Ok::<_, StoreError>(Arc::new(Original {
+                info: Info::parse(info.into()).map_err(|_| damaged())?,
+                layers: PieceLayers::new(piece_layers.into()),
+            }))
+        });
         let draft = Draft {
             id,
             words: Words {
@@ -94,6 +120,7 @@ impl DraftStore for SqliteStore {
             private: row.try_get("private")?,
             publisher: row.try_get("publisher")?,
             files: files.collect::<Result<_, StoreError>>()?,
+            original: original.transpose()?,
             created_at: row.try_get("created_at")?,
         };
         let reason: Option<String> = row.try_get("failure")?;

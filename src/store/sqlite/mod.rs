@@ -32,7 +32,7 @@ use sqlx::{Connection, Sqlite, Transaction};
 use super::StoreError;
 
 /// The changes to the tables, oldest first. One that has been released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 14] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (
         1,
         "publications and accounts",
@@ -97,6 +97,11 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
         13,
         "watched",
         include_str!("../../../migrations/sqlite/0013_watched.sql"),
+    ),
+    (
+        14,
+        "draft torrents",
+        include_str!("../../../migrations/sqlite/0014_draft_torrents.sql"),
     ),
     (
         15,

@@ -185,6 +185,7 @@ pub(super) async fn make(
         format: read_format(&manifest.format)?,
         private: manifest.private,
         publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
+        import: None,
     };
     check_replaced(&state.shelf, publisher, None, &details.words.particulars).await?;
     let files = manifest.files.into_iter();

@@ -151,6 +151,7 @@ pub(in crate::web) async fn create(
         publisher: caller
             .as_ref()
             .map_or_else(String::new, |account| account.name.clone()),
+        import: None,
     };
     check_replaced(
         &state.shelf,
