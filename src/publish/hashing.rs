@@ -160,17 +160,7 @@ impl Intake {
     }
 
     fn finish(mut self, format: Format) -> Result<Hashed, StoreError> {
-        let wanted = match &self.plan {
-            Some(Plan::Again(original)) => Plan::Again(Arc::clone(original)),
-            _ => {
-                let lengths: Vec<u64> = self.files.iter().map(|file| file.length).collect();
-                let piece_length = PieceLength::for_files(format, &lengths);
-                Plan::New {
-                    format,
-                    piece_length,
-                }
-            }
-        };
+        let wanted = self.wanted(format);
         let hasher = match (&self.plan, self.hasher.take()) {
             (Some(plan), Some(hasher)) if plan.will_do_for(&wanted) => hasher,
             _ => self.hash_again(&wanted)?,
@@ -179,6 +169,18 @@ impl Intake {
             staging: self.staging,
             content: hasher.finish(),
         })
+    }
+
+    /// How all of it should be hashed, now that all lengths are known.
+    fn wanted(&self, format: Format) -> Plan {
+        if let Some(plan @ Plan::Again(_)) = &self.plan {
+            return plan.clone();
+        }
+        let lengths: Vec<u64> = self.files.iter().map(|file| file.length).collect();
+        Plan::New {
+            format,
+            piece_length: PieceLength::for_files(format, &lengths),
+        }
     }
 
     fn hash_again(&self, plan: &Plan) -> Result<TorrentHasher, StoreError> {

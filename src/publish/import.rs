@@ -72,6 +72,14 @@ fn in_full(error: &dyn std::error::Error) -> String {
     }
 }
 
+fn check_size(bytes: &[u8], limits: &InfoLimits) -> Result<(), ImportError> {
+    let limit = limits.scan.length;
+    if bytes.len() > limit {
+        return Err(ImportError::TooLarge { limit });
+    }
+    Ok(())
+}
+
 impl Ingest {
     /// Reads a torrent file whose content is to be published under it. Blocks for moments.
     ///
@@ -79,10 +87,7 @@ impl Ingest {
     /// [`IngestError::Import`] where it is none, or none for this server; else as [`import`](Self::import).
     pub fn read_torrent(&self, bytes: &Bytes) -> Result<Import, IngestError> {
         let limits = self.options.torrent_limits();
-        if bytes.len() > limits.scan.length {
-            let limit = limits.scan.length;
-            return Err(ImportError::TooLarge { limit }.into());
-        }
+        check_size(bytes, &limits)?;
         let torrent = TorrentFile::parse_shared(bytes, &limits).map_err(ImportError::Unusable)?;
         self.import(&torrent)
     }
@@ -94,6 +99,7 @@ impl Ingest {
     /// could not be published, or it is none for this server.
     pub fn import(&self, torrent: &TorrentFile) -> Result<Import, IngestError> {
         let info = &torrent.info;
+        check_size(&info.raw, &self.options.torrent_limits())?;
         let limit = self.options.max_files;
         if info.files.content().count() > limit {
             return Err(IngestError::TooManyFiles { limit });
@@ -159,7 +165,10 @@ impl Options {
         if words.description.is_empty() {
             let comment = import.comment.trim();
             let end = comment.floor_char_boundary(self.max_description_bytes);
-            words.description = comment.get(..end).unwrap_or_default().to_owned();
+            comment
+                .get(..end)
+                .unwrap_or_default()
+                .clone_into(&mut words.description);
         }
         words
     }

@@ -56,17 +56,14 @@ impl Ingest {
         let slot = slot.map_err(|_| IngestError::TooManyUploads)?;
         let details = self.settle(details)?;
         self.check_files(&files)?;
-        let names = match &details.import {
-            Some(import) => {
-                files = in_order(import, files)?;
-                Names::of(import.info())
-            }
-            None => {
-                // The same files are the same torrent, however they were listed.
-                files.sort_by(|a, b| a.path.cmp(&b.path));
-                let paths = files.iter().map(|file| file.path.clone()).collect();
-                name_torrent(paths, &details.words.title).map_err(IngestError::Name)?
-            }
+        let names = if let Some(import) = &details.import {
+            files = in_order(import, files)?;
+            Names::of(import.info())
+        } else {
+            // The same files are the same torrent, however they were listed.
+            files.sort_by(|a, b| a.path.cmp(&b.path));
+            let paths = files.iter().map(|file| file.path.clone()).collect();
+            name_torrent(paths, &details.words.title).map_err(IngestError::Name)?
         };
         let id = PublicationId::generate(&mut ambient::rng());
         let content = Arc::clone(&self.press.content);

@@ -28,6 +28,7 @@ mod encryption;
 mod feed;
 mod filters;
 mod idempotency;
+mod import;
 mod kills;
 mod limits;
 mod local_publish;
