@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -58,6 +58,8 @@ pub struct Options {
     pub undecided_per_address: usize,
     /// HTTP connections that may be open, in all.
     pub http_connections: usize,
+    /// Bytes for each connection that the system takes ahead of what is under way, at most: they are its memory, not ours.
+    pub unsent: u32,
 }
 
 impl Default for Options {
@@ -68,6 +70,7 @@ impl Default for Options {
             undecided: 1_024,
             undecided_per_address: 64,
             http_connections: 8_192,
+            unsent: 64 * 1024,
         }
     }
 }
@@ -220,6 +223,9 @@ pub async fn open<S: Services>(
                 continue;
             }
         };
+        // Left to itself, the system takes megabytes for whoever asks for much and reads little: thousands of those fill what it has for all of
+        // TCP. What waits here is also out of the processor's caches when it leaves. Where there is no such bound, it stays as it was.
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(options.unsent);
         let is_proxy = trusted_proxies.contain(source.ip());
         let waiting_room = if is_proxy { &from_proxies } else { &undecided };
         let Some(waiting) = waiting_room.enter(source.ip().to_canonical()) else {
@@ -397,5 +403,55 @@ mod tests {
             listener.accept()
         );
         assert!(connected.is_ok() && accepted.is_ok());
+    }
+
+    /// Writes as much as the system takes of it.
+    #[derive(Clone)]
+    struct Flood(tokio::sync::mpsc::UnboundedSender<usize>);
+
+    impl Services for Flood {
+        async fn http(&self, arrival: Arrival) {
+            let mut taken = 0;
+            let refused = loop {
+                arrival.stream.writable().await.unwrap();
+                match arrival.stream.try_write(&[7; 16 * 1024]) {
+                    Ok(written) => taken += written,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+            self.0.send(taken).unwrap();
+        }
+
+        async fn peer(&self, _: Arrival) {}
+    }
+
+    #[tokio::test]
+    async fn little_is_taken_ahead_for_who_reads_nothing() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let entrance = Entrance {
+            listener,
+            guests: Guests::All,
+            trusted_proxies: Arc::default(),
+        };
+        let (taken, mut counts) = tokio::sync::mpsc::unbounded_channel();
+        let tasks = TaskTracker::new();
+        let shutdown = CancellationToken::new();
+        let options = Options::default();
+        let opened = open(entrance, Flood(taken), &options, &tasks, &shutdown);
+        let visit = async {
+            let reader = TcpStream::connect(address).await.unwrap();
+            reader.writable().await.unwrap();
+            reader.try_write(b"GET / HTTP/1.1\r\n").unwrap();
+            let taken = counts.recv().await.unwrap();
+            let window = SockRef::from(&reader).recv_buffer_size().unwrap();
+            shutdown.cancel();
+            (taken, window)
+        };
+        let ((), (taken, window)) = tokio::join!(opened, visit);
+        // The last packet may go over the bound.
+        let bound = window + options.unsent as usize + 64 * 1024;
+        assert!(taken <= bound, "{taken} bytes taken of {bound}");
     }
 }
