@@ -65,7 +65,9 @@ impl From<UtpStream> for Stream {
 impl Carrier {
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.try_write(bytes),
+            Self::Tcp(tcp) => until_would_block(tcp, Interest::WRITABLE, bytes.len(), || {
+                tcp.try_write(bytes)
+            }),
             Self::Utp(utp) => utp.try_write(bytes),
         }
     }
@@ -122,7 +124,10 @@ impl Stream {
     pub(crate) fn try_read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         let before = buffer.len();
         let count = match &mut self.carrier {
-            Carrier::Tcp(tcp) => tcp.try_read_buf(buffer)?,
+            Carrier::Tcp(tcp) => {
+                let room = buffer.capacity() - before;
+                until_would_block(tcp, Interest::READABLE, room, || tcp.try_read_buf(buffer))?
+            }
             Carrier::Utp(utp) => utp.try_read_buf(buffer)?,
         };
         if let Some(encryption) = &mut self.encryption {
@@ -177,6 +182,28 @@ fn poll_ready(tcp: &TcpStream, interest: Interest, cx: &mut Context<'_>) -> Poll
         Poll::Ready(Ok(is_readable))
     } else {
         Poll::Pending
+    }
+}
+
+/// Moves bytes once. Where fewer were moved than there was `room` for, the socket has no more for now; it is noted as not ready, and is spared the
+/// call that would only say so.
+fn until_would_block(
+    tcp: &TcpStream,
+    interest: Interest,
+    room: usize,
+    mut transfer: impl FnMut() -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut count = 0;
+    let outcome = tcp.try_io(interest, || {
+        count = transfer()?;
+        if 0 < count && count < room {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    });
+    match outcome {
+        Err(error) if count == 0 => Err(error),
+        _ => Ok(count),
     }
 }
 
