@@ -145,11 +145,14 @@ impl Announcer {
                 Step::Announce(place, event) => {
                     let now = *progress.borrow();
                     tokio::select! {
+                        // What the goodbye will say need not be begun.
+                        biased;
                         () = &mut ended => break,
                         () = self.announce(place, event, now, &peers) => {}
                     }
                 }
                 Step::WaitUntil(due) => tokio::select! {
+                    biased;
                     () = &mut ended => break,
                     () = completion(&mut progress), if !is_complete => {}
                     () = sleep_until(due.into()) => {}
