@@ -1,6 +1,7 @@
 //! Drafts over real stores in a folder of their own.
 
 mod keeping;
+mod known;
 
 use bytes::Bytes;
 use proptest::prelude::*;
