@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, Server};
-use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::drafts::DraftJson;
 use super::publications::PublicationJson;
@@ -153,6 +153,16 @@ pub(super) struct RawBytes(Vec<u8>);
 pub(super) enum TusVersion {
     #[serde(rename = "1.0.0")]
     V1,
+}
+
+/// What every request about uploads says.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "a layer reads it; this is its shape")]
+pub(super) struct SpokenVersion {
+    /// The version of the protocol.
+    #[param(rename = "tus-resumable", inline)]
+    version: TusVersion,
 }
 
 /// What names a request.

@@ -13,7 +13,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION}
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::drafts::upload_path;
-use super::openapi::{IdempotencyKey, Overriding, RawBytes, Refused, TusVersion, curl};
+use super::openapi::{IdempotencyKey, Overriding, RawBytes, Refused, SpokenVersion, curl};
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::UploadId;
@@ -94,7 +94,7 @@ pub(in crate::web) async fn options(State(state): State<WebState>) -> Response {
     post,
     path = "/api/v1/uploads",
     tag = "Uploads",
-    params(("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("upload-length" = u64, Header, description = "Bytes of the file."), ("upload-metadata" = Option<String>, Header, description = "Names, each with its value in Base64 behind a space, separated by commas."), ("idempotency-key" = inline(Option<IdempotencyKey>), Header, description = "As for a list of files: the same request again makes no second draft.")),
+    params(SpokenVersion, ("upload-length" = u64, Header, description = "Bytes of the file."), ("upload-metadata" = Option<String>, Header, description = "Names, each with its value in Base64 behind a space, separated by commas."), ("idempotency-key" = inline(Option<IdempotencyKey>), Header, description = "As for a list of files: the same request again makes no second draft.")),
     responses(
         (status = 201, description = "The draft is made.", headers(("location" = String, description = "Where the bytes go."))),
         Refused,
@@ -191,7 +191,7 @@ fn with_expiry(state: &WebState, draft: PublicationId, mut response: Response) -
     head,
     path = "/api/v1/uploads/{id}",
     tag = "Uploads",
-    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol.")),
+    params(("id" = String, Path, description = "The upload, as its address has it."), SpokenVersion),
     responses(
         (status = 200, description = "In the headers `Upload-Offset` and `Upload-Length`."),
         Refused,
@@ -246,7 +246,7 @@ async fn published(
     patch,
     path = "/api/v1/uploads/{id}",
     tag = "Uploads",
-    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("upload-offset" = u64, Header, description = "Where the bytes belong: what is there already."), ("upload-checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the hash of this part in Base64.")),
+    params(("id" = String, Path, description = "The upload, as its address has it."), SpokenVersion, ("upload-offset" = u64, Header, description = "Where the bytes belong: what is there already."), ("upload-checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the hash of this part in Base64.")),
     request_body(content = inline(RawBytes), content_type = "application/offset+octet-stream"),
     responses(
         (status = 204, description = "The bytes are there. `Upload-Offset` says how many in all."),
@@ -333,7 +333,7 @@ async fn receive(mut part: PartUpload, body: Body, limits: Limits) -> Result<Rec
     delete,
     path = "/api/v1/uploads/{id}",
     tag = "Uploads",
-    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol.")),
+    params(("id" = String, Path, description = "The upload, as its address has it."), SpokenVersion),
     responses(
         (status = 204, description = "The draft and what came of it are gone."),
         Refused,
@@ -357,7 +357,7 @@ pub(in crate::web) async fn delete(
     post,
     path = "/api/v1/uploads/{id}",
     tag = "Uploads",
-    params(("id" = String, Path, description = "The upload, as its address has it."), ("tus-resumable" = inline(TusVersion), Header, description = "The version of the protocol."), ("x-http-method-override" = inline(Overriding), Header, description = "`PATCH` or `DELETE`. The rest is as there.")),
+    params(("id" = String, Path, description = "The upload, as its address has it."), SpokenVersion, ("x-http-method-override" = inline(Overriding), Header, description = "`PATCH` or `DELETE`. The rest is as there.")),
     request_body(content = inline(RawBytes), content_type = "application/offset+octet-stream"),
     responses(
         (status = 204, description = "As there."),
