@@ -16,7 +16,7 @@ import { check, openBrowser, picture, PICTURES, require, tabThrough, tabTo } fro
 import { startServer } from "./server.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const TEST_MS = 180_000;
+const TEST_MS = 300_000;
 const PASSWORD = "a calm and long password";
 const scratch = await mkdtemp(join(tmpdir(), "sower-browser-"));
 const tests = [];
