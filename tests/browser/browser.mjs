@@ -78,7 +78,9 @@ export async function check(page, name) {
   // Before the picture, for which the window grows.
   const shifts = scriptless.has(page.context()) ? [] : await page.evaluate(() => globalThis.shifts);
   await picture(page, name);
-  assert.deepEqual(shifts, [], `${name}: the page moves by itself`);
+  // A hundredth is what nobody sees: a line of a hundred pixels that moves by a few, when a machine is slow. A tenth is called good.
+  const moved = shifts.reduce((sum, { score }) => sum + score, 0);
+  assert.ok(moved < 0.01, `${name}: the page moves by itself: ${JSON.stringify(shifts)}`);
   assert.deepEqual(complaints.get(page), [], `${name}: the browser complains`);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.ok(overflow <= 0, `${name}: the page is ${overflow} pixels wider than the window`);

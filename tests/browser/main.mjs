@@ -441,6 +441,8 @@ test("a wrong password is refused in words, a right one leads on, and one can lo
 test("the keyboard alone leads from the catalogue to a finished publication", async () => {
   const persons = await browser.context({ permissions: ["clipboard-read", "clipboard-write"] });
   const page = await persons.newPage();
+  // From now on the browser hands choosers over; where it begins only with the key that opens one, that one may be lost.
+  page.on("filechooser", () => {});
   const type = (words) => page.keyboard.type(words);
   const go = async (target) => { await tabTo(page, target); await page.keyboard.press("Enter"); };
 
