@@ -41,6 +41,9 @@ const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 
+/// Bytes of a part, as clients send them: more would not pass some proxies.
+const USUAL_PART: usize = 50 * 1024 * 1024;
+
 /// Holds requests to the version of the protocol, and says it in every answer.
 pub(in crate::web) async fn speak_tus(request: Request, next: Next) -> Response {
     let is_known = text(request.headers(), TUS_RESUMABLE.as_str()) == Some(VERSION);
@@ -316,7 +319,13 @@ async fn receive(mut part: PartUpload, body: Body, limits: Limits) -> Result<Rec
             why = part.unwanted() => return Err(why.into()),
         };
         match bytes {
-            Some(Ok(bytes)) => part.write(bytes).await?,
+            Some(Ok(bytes)) => {
+                if let Err(error) = part.write(bytes).await {
+                    drop(part);
+                    hear_out(body).await;
+                    return Err(error.into());
+                }
+            }
             Some(Err(BodyError::TooSlow)) => {
                 return Err(WebError::TooSlow(
                     "The upload stood still for too long. What came is kept: ask by HEAD how much, and go on behind it.".to_owned(),
@@ -324,6 +333,17 @@ async fn receive(mut part: PartUpload, body: Body, limits: Limits) -> Result<Rec
             }
             Some(Err(_)) => return Err(DraftError::Stopping.into()),
             None => return Ok(part.finish().await?),
+        }
+    }
+}
+
+/// Lets the rest of a part pass that has no room: its sender would not hear the answer in the middle of it.
+async fn hear_out(mut body: PatientBody) {
+    let mut length = 0_usize;
+    while let Some(Ok(bytes)) = body.next().await {
+        length = length.saturating_add(bytes.len());
+        if length > USUAL_PART {
+            return;
         }
     }
 }
