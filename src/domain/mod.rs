@@ -12,6 +12,7 @@ pub mod doi;
 pub mod draft;
 pub mod history;
 pub mod introductions;
+pub mod ledger;
 pub mod licence;
 pub mod mapping;
 pub mod networks;

@@ -21,7 +21,7 @@ use super::press::{Manuscript, Press};
 use super::words::WordsError;
 use crate::ambient;
 use crate::catalog::Catalog;
-use crate::domain::draft::Ledger;
+use crate::domain::ledger::Ledger;
 use crate::domain::publication::{Publication, PublicationId, Words};
 use crate::proto::metainfo::build::BuildError;
 use crate::proto::metainfo::hash::HashedContent;

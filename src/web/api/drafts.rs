@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 use super::publications::{created, made_before};
 use crate::ambient;
 use crate::domain::account::Account;
-use crate::domain::draft::{Refusal, UploadId};
+use crate::domain::draft::UploadId;
+use crate::domain::ledger::Refusal;
 use crate::domain::particulars::{Link, Particulars};
 use crate::domain::publication::{PublicationId, Words};
 use crate::publish::{
