@@ -3,43 +3,171 @@
 //! Expiry counts on the monotonic clock: a wall clock that jumps throws nobody out.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use super::account::Account;
 use super::draft::Draft;
+use super::networks::household;
 use super::publication::PublicationId;
 
 /// Why a draft is not begun. Each message says what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// As many drafts as one account may have.
+    /// As many drafts as one account may have, or without an account one address.
     #[error("{limit} uploads of yours are unfinished; finish one, or delete it")]
     TooMany {
         /// `publish.max_drafts`.
         limit: usize,
     },
+    /// As many drafts as may be there without an account.
+    #[error("{limit} uploads without an account are unfinished; log in, or try again later")]
+    TooManyStrangers {
+        /// `publish.max_anonymous_drafts`.
+        limit: usize,
+    },
     /// What is free is promised to others, or too little.
-    #[error("there is room for {room} bytes, and this needs {needed}; publish less, or make room")]
+    #[error("there is room for {room} bytes, and this needs {needed}; {}", .bound.advice())]
     NoRoom {
         /// Bytes that can still be promised.
         room: u64,
         /// Bytes of the draft.
         needed: u64,
+        /// What leaves so little.
+        bound: Bound,
     },
+}
+
+/// What bounds the room for a draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// The disk, less what is promised.
+    Disk,
+    /// The share of one account.
+    Account,
+    /// The share of all drafts without an account.
+    Strangers,
+    /// The share of one address among them.
+    Address,
+}
+
+impl Bound {
+    /// What somebody can do who finds too little room.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Disk => "publish less, or ask the administrator for space",
+            Self::Account => {
+                "your unfinished uploads are promised the rest of an account's share: finish or delete one of them, or publish less"
+            }
+            Self::Strangers => {
+                "unfinished uploads without an account are promised the rest of their share: log in, publish less, or try again later"
+            }
+            Self::Address => {
+                "without an account one address is promised no more: finish or delete what you began, log in, or publish less"
+            }
+        }
+    }
+}
+
+/// Who makes a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// An account, by name.
+    Account(String),
+    /// Somebody without an account, on this network; after a restart nobody knows on which.
+    Stranger(Option<IpAddr>),
+}
+
+impl Maker {
+    /// The account or, without one, whoever asks from this address.
+    pub fn new(account: Option<&Account>, from: Option<IpAddr>) -> Self {
+        let stranger = || Self::Stranger(from.map(household));
+        account.map_or_else(stranger, |account| Self::Account(account.name.clone()))
+    }
+
+    /// The maker of a draft that was kept.
+    fn of_kept(publisher: &str) -> Self {
+        match publisher {
+            "" => Self::Stranger(None),
+            name => Self::Account(name.to_owned()),
+        }
+    }
+
+    const fn is_stranger(&self) -> bool {
+        matches!(self, Self::Stranger(_))
+    }
+}
+
+/// What drafts are held to. Shares are of what is free on the disk and not promised to others; in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Unfinished drafts of one account, or without an account of one address.
+    pub drafts: usize,
+    /// Unfinished drafts of all who have no account.
+    pub strangers_drafts: usize,
+    /// What one account's drafts may be promised.
+    pub account_share: Percent,
+    /// What the drafts without an account may be promised together.
+    pub strangers_share: Percent,
+    /// What those of one address may be promised.
+    pub address_share: Percent,
+    /// How long a draft that nobody touches is kept.
+    pub lifetime: Duration,
+}
+
+/// A part of a hundred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Percent(u8);
+
+/// A number is no percentage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a percentage from 0 to 100")]
+pub struct NotAPercentage;
+
+impl Percent {
+    /// A half.
+    pub const HALF: Self = Self(50);
+    /// A quarter.
+    pub const QUARTER: Self = Self(25);
+    /// All of it.
+    pub const ALL: Self = Self(100);
+
+    /// This part of so much.
+    pub fn of(self, whole: u64) -> u64 {
+        let part = u128::from(whole).saturating_mul(self.0.into()) / 100;
+        u64::try_from(part).unwrap_or(whole)
+    }
+}
+
+impl TryFrom<u8> for Percent {
+    type Error = NotAPercentage;
+
+    fn try_from(number: u8) -> Result<Self, NotAPercentage> {
+        (number <= 100)
+            .then_some(Self(number))
+            .ok_or(NotAPercentage)
+    }
+}
+
+impl From<Percent> for u8 {
+    fn from(percent: Percent) -> Self {
+        percent.0
+    }
 }
 
 /// All drafts, with the room that is kept for each. The store's truth is in files and rows; this is what decisions are made by.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// Unfinished drafts of one account, at most.
-    max_drafts: usize,
-    /// How long a draft that nobody touches is kept.
-    lifetime: Duration,
+    bounds: Bounds,
     entries: HashMap<PublicationId, Entry>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    publisher: String,
+    maker: Maker,
     /// Bytes that are promised and have not come; none where it has failed.
     missing: u64,
     has_failed: bool,
@@ -50,10 +178,9 @@ struct Entry {
 
 impl Ledger {
     /// An empty ledger.
-    pub fn new(max_drafts: usize, lifetime: Duration) -> Self {
+    pub fn new(bounds: Bounds) -> Self {
         Self {
-            max_drafts,
-            lifetime,
+            bounds,
             entries: HashMap::new(),
         }
     }
@@ -62,24 +189,79 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Refusal`]; then nothing is entered.
-    pub fn admit(&mut self, draft: &Draft, free: u64, now: Instant) -> Result<(), Refusal> {
-        let theirs = self
-            .entries
-            .values()
-            .filter(|entry| !entry.has_failed && entry.publisher == draft.publisher);
-        if theirs.count() >= self.max_drafts {
-            let limit = self.max_drafts;
-            return Err(Refusal::TooMany { limit });
+    pub fn admit(
+        &mut self,
+        draft: &Draft,
+        maker: Maker,
+        free: u64,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let Bounds {
+            drafts,
+            strangers_drafts,
+            ..
+        } = self.bounds;
+        if self.count(|other| *other == maker) >= drafts {
+            return Err(Refusal::TooMany { limit: drafts });
         }
-        let (room, needed) = (self.room(free), draft.total_length());
+        if maker.is_stranger() && self.count(Maker::is_stranger) >= strangers_drafts {
+            let limit = strangers_drafts;
+            return Err(Refusal::TooManyStrangers { limit });
+        }
+        let needed = draft.total_length();
+        let (room, bound) = self.room_for(&maker, free);
         if needed > room {
-            return Err(Refusal::NoRoom { room, needed });
+            return Err(Refusal::NoRoom {
+                room,
+                needed,
+                bound,
+            });
         }
-        self.take_up(draft.id, &draft.publisher, Some(needed), now);
+        self.enter(draft.id, maker, Some(needed), now);
         Ok(())
     }
 
-    /// Enters a draft of which so many bytes are missing; `None` where it has failed.
+    /// How many unfinished drafts such makers have.
+    fn count(&self, is_theirs: impl Fn(&Maker) -> bool) -> usize {
+        let entries = self.entries.values();
+        entries
+            .filter(|entry| !entry.has_failed && is_theirs(&entry.maker))
+            .count()
+    }
+
+    /// Of `free` bytes on the disk, those that a new draft of this maker can be promised, and why no more.
+    pub fn room_for(&self, maker: &Maker, free: u64) -> (u64, Bound) {
+        let promised = |is_theirs: &dyn Fn(&Maker) -> bool| {
+            let entries = self.entries.values();
+            let theirs = entries.filter(|entry| is_theirs(&entry.maker));
+            theirs.fold(0, |sum: u64, entry| sum.saturating_add(entry.missing))
+        };
+        let (all, own) = (promised(&|_| true), promised(&|other| other == maker));
+        let left = |share: Percent, class: u64, own: u64| {
+            let whole = free.saturating_sub(all.saturating_sub(class));
+            share.of(whole).saturating_sub(own)
+        };
+        let mut bounds = vec![(free.saturating_sub(all), Bound::Disk)];
+        match maker {
+            Maker::Account(_) => {
+                let share = self.bounds.account_share;
+                bounds.push((left(share, own, own), Bound::Account));
+            }
+            Maker::Stranger(network) => {
+                let strangers = promised(&Maker::is_stranger);
+                let share = self.bounds.strangers_share;
+                bounds.push((left(share, strangers, strangers), Bound::Strangers));
+                if network.is_some() {
+                    let share = self.bounds.address_share;
+                    bounds.push((left(share, strangers, own), Bound::Address));
+                }
+            }
+        }
+        let tightest = bounds.into_iter().min_by_key(|(room, _)| *room);
+        tightest.unwrap_or((0, Bound::Disk))
+    }
+
+    /// Enters a draft that was kept, of which so many bytes are missing; `None` where it has failed.
     pub fn take_up(
         &mut self,
         id: PublicationId,
@@ -87,8 +269,12 @@ impl Ledger {
         missing: Option<u64>,
         now: Instant,
     ) {
+        self.enter(id, Maker::of_kept(publisher), missing, now);
+    }
+
+    fn enter(&mut self, id: PublicationId, maker: Maker, missing: Option<u64>, now: Instant) {
         let entry = Entry {
-            publisher: publisher.to_owned(),
+            maker,
             missing: missing.unwrap_or(0),
             has_failed: missing.is_none(),
             expires: self.end_of_life(now),
@@ -101,13 +287,13 @@ impl Ledger {
     pub fn note_idle(&mut self, id: PublicationId, idle: Duration) {
         if let Some(entry) = self.entries.get_mut(&id) {
             // No further back than to the beginning of its life: the past may be longer than the clock reaches.
-            let gone = idle.min(self.lifetime);
+            let gone = idle.min(self.bounds.lifetime);
             entry.expires = entry.expires.checked_sub(gone).unwrap_or(entry.expires);
         }
     }
 
     fn end_of_life(&self, now: Instant) -> Instant {
-        now.checked_add(self.lifetime).unwrap_or(now)
+        now.checked_add(self.bounds.lifetime).unwrap_or(now)
     }
 
     /// Of `free` bytes on the disk, those that nobody is promised.
@@ -212,21 +398,117 @@ mod tests {
         Instant::now()
     }
 
+    fn ledger(drafts: usize) -> Ledger {
+        Ledger::new(Bounds {
+            drafts,
+            strangers_drafts: 3,
+            account_share: Percent::ALL,
+            strangers_share: Percent::HALF,
+            address_share: Percent::QUARTER,
+            lifetime: DAY,
+        })
+    }
+
+    fn account(name: &str) -> Maker {
+        Maker::Account(name.to_owned())
+    }
+
+    fn stranger(address: &str) -> Maker {
+        Maker::new(None, Some(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn strangers_are_promised_a_part_and_each_address_a_part_of_that() {
+        let (mut ledger, now) = (ledger(2), some_moment());
+        let [one, other, third] = ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(stranger);
+        assert_eq!(ledger.room_for(&one, 100), (25, Bound::Address));
+        for (id, maker) in [("aaaaaaaaaa", &one), ("bbbbbbbbbb", &other)] {
+            let draft = draft(id, "", &[20]);
+            ledger.admit(&draft, maker.clone(), 100, now).unwrap();
+            assert_eq!(ledger.room_for(maker, 100), (5, Bound::Address));
+        }
+        assert_eq!(ledger.room_for(&third, 100), (10, Bound::Strangers));
+        assert_eq!(ledger.room_for(&account("ada"), 100), (60, Bound::Disk));
+        let large = draft("cccccccccc", "", &[11]);
+        let refusal = ledger.admit(&large, third.clone(), 100, now);
+        assert_eq!(
+            refusal,
+            Err(Refusal::NoRoom {
+                room: 10,
+                needed: 11,
+                bound: Bound::Strangers
+            })
+        );
+        // What accounts are promised is nobody's share.
+        let film = draft("dddddddddd", "ada", &[40]);
+        ledger.admit(&film, account("ada"), 100, now).unwrap();
+        assert_eq!(ledger.room_for(&third, 100), (0, Bound::Strangers));
+        // Whose bytes come is promised less, and the disk has less.
+        ledger.remove("dddddddddd".parse().unwrap());
+        ledger.note_received("aaaaaaaaaa".parse().unwrap(), 20, now);
+        assert_eq!(ledger.room_for(&one, 88), (22, Bound::Address));
+    }
+
+    #[test]
+    fn strangers_have_so_many_drafts_by_address_and_in_all() {
+        let (mut ledger, now) = (ledger(2), some_moment());
+        let mut admit = |id: &str, address: &str| {
+            ledger.admit(&draft(id, "", &[1]), stranger(address), 1_000, now)
+        };
+        admit("aaaaaaaaaa", "2001:db8::1").unwrap();
+        admit("bbbbbbbbbb", "2001:db8::2").unwrap();
+        let refusal = admit("cccccccccc", "2001:db8::3");
+        assert_eq!(refusal, Err(Refusal::TooMany { limit: 2 }));
+        admit("cccccccccc", "2001:db8:0:1::1").unwrap();
+        let refusal = admit("dddddddddd", "192.0.2.1");
+        assert_eq!(refusal, Err(Refusal::TooManyStrangers { limit: 3 }));
+    }
+
+    #[test]
+    fn what_was_promised_before_a_restart_counts_among_strangers() {
+        let (mut ledger, now) = (ledger(2), some_moment());
+        ledger.take_up("aaaaaaaaaa".parse().unwrap(), "", Some(45), now);
+        let one = stranger("192.0.2.1");
+        assert_eq!(ledger.room_for(&one, 100), (5, Bound::Strangers));
+    }
+
+    #[test]
+    fn an_account_may_have_a_share_too() {
+        let mut ledger = ledger(2);
+        ledger.bounds.account_share = Percent::HALF;
+        ledger.take_up(
+            "aaaaaaaaaa".parse().unwrap(),
+            "ada",
+            Some(30),
+            some_moment(),
+        );
+        assert_eq!(ledger.room_for(&account("ada"), 100), (20, Bound::Account));
+        assert_eq!(ledger.room_for(&account("bob"), 100), (35, Bound::Account));
+    }
+
+    #[test]
+    fn a_percentage_has_no_more_than_a_hundred_parts() {
+        assert_eq!(Percent::try_from(101), Err(NotAPercentage));
+        assert_eq!(Percent::ALL.of(u64::MAX), u64::MAX);
+        assert_eq!(Percent::QUARTER.of(7), 1);
+    }
+
     #[test]
     fn room_is_promised_once() {
-        let (mut ledger, now) = (Ledger::new(5, DAY), some_moment());
+        let (mut ledger, now) = (ledger(5), some_moment());
         ledger
-            .admit(&draft("aaaaaaaaaa", "ada", &[60]), 100, now)
+            .admit(&draft("aaaaaaaaaa", "ada", &[60]), account("ada"), 100, now)
             .unwrap();
         assert_eq!(
-            ledger.admit(&draft("bbbbbbbbbb", "bob", &[41]), 100, now),
+            ledger.admit(&draft("bbbbbbbbbb", "bob", &[41]), account("bob"), 100, now),
             Err(Refusal::NoRoom {
                 room: 40,
-                needed: 41
+                needed: 41,
+                bound: Bound::Disk,
             })
         );
         ledger
-            .admit(&draft("bbbbbbbbbb", "bob", &[40]), 100, now)
+            .admit(&draft("bbbbbbbbbb", "bob", &[40]), account("bob"), 100, now)
             .unwrap();
         assert_eq!(ledger.room(100), 0);
         // What has come is on the disk, and no longer only promised.
@@ -241,26 +523,33 @@ mod tests {
 
     #[test]
     fn an_account_has_so_many_unfinished_drafts_and_no_more() {
-        let (mut ledger, now) = (Ledger::new(2, DAY), some_moment());
+        let (mut ledger, now) = (ledger(2), some_moment());
         for id in ["aaaaaaaaaa", "bbbbbbbbbb"] {
-            ledger.admit(&draft(id, "ada", &[1]), 100, now).unwrap();
+            ledger
+                .admit(&draft(id, "ada", &[1]), account("ada"), 100, now)
+                .unwrap();
         }
         let third = draft("cccccccccc", "ada", &[1]);
-        let refusal = ledger.admit(&third, 100, now);
+        let refusal = ledger.admit(&third, account("ada"), 100, now);
         assert_eq!(refusal, Err(Refusal::TooMany { limit: 2 }));
         ledger
-            .admit(&draft("dddddddddd", "bob", &[1]), 100, now)
+            .admit(&draft("dddddddddd", "bob", &[1]), account("bob"), 100, now)
             .unwrap();
         ledger.note_failed("aaaaaaaaaa".parse().unwrap());
-        ledger.admit(&third, 100, now).unwrap();
+        ledger.admit(&third, account("ada"), 100, now).unwrap();
     }
 
     #[test]
     fn a_draft_that_nobody_touches_expires() {
-        let (mut ledger, made) = (Ledger::new(2, DAY), some_moment());
+        let (mut ledger, made) = (ledger(2), some_moment());
         let id = "aaaaaaaaaa".parse().unwrap();
         ledger
-            .admit(&draft("aaaaaaaaaa", "ada", &[10]), 100, made)
+            .admit(
+                &draft("aaaaaaaaaa", "ada", &[10]),
+                account("ada"),
+                100,
+                made,
+            )
             .unwrap();
         assert_eq!(ledger.take_touched(), []);
         ledger.note_received(id, 1, made + DAY / 2);
@@ -274,7 +563,7 @@ mod tests {
 
     #[test]
     fn the_time_before_a_restart_counts() {
-        let (mut ledger, now) = (Ledger::new(2, DAY), some_moment());
+        let (mut ledger, now) = (ledger(2), some_moment());
         let [idle, stale] = ["aaaaaaaaaa", "bbbbbbbbbb"].map(|id| id.parse().unwrap());
         for (id, before) in [(idle, DAY / 4), (stale, 400 * DAY)] {
             ledger.take_up(id, "ada", Some(1), now);

@@ -23,7 +23,7 @@ use super::receiving::{PartHead, PartUpload, Received};
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::{Draft, DraftFile, UploadId};
-use crate::domain::ledger::Refusal;
+use crate::domain::ledger::{Maker, Refusal};
 use crate::domain::publication::{Publication, PublicationId};
 use crate::proto::metainfo::path::{FilePath, PathError};
 use crate::store::StoreError;
@@ -52,6 +52,16 @@ pub struct Drafts {
     /// Counts those that came to their end.
     ended: Arc<watch::Sender<u64>>,
     stop: CancellationToken,
+}
+
+/// What asks for a draft.
+pub struct Asked {
+    /// Who does.
+    pub maker: Maker,
+    /// The request, where it has a key.
+    pub keyed: Option<Running>,
+    /// When, in seconds since 1970.
+    pub now: i64,
 }
 
 /// How far a draft is.
@@ -159,9 +169,8 @@ impl Drafts {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a draft of files with these names and lengths at `now`, in seconds since 1970, and keeps room for them. Of files that have a torrent
-    /// already, that says the names and lengths. `request` is what asks for it, where
-    /// that has a key.
+    /// Makes a draft of files with these names and lengths, and keeps room for them. Of files that have a torrent already, that says the names
+    /// and lengths.
     ///
     /// Once begun, it goes on to its end even if this future is dropped.
     ///
@@ -171,17 +180,17 @@ impl Drafts {
         &self,
         details: Details,
         files: Vec<(String, u64)>,
-        request: Option<Running>,
-        now: i64,
+        asked: Asked,
     ) -> Result<DraftStatus, DraftError> {
+        let Asked { maker, keyed, now } = asked;
         let draft = self.plan(details, files, now)?;
         let this = self.clone();
         // Half-way it would leave room promised to a draft that nobody keeps.
         let making = self.ingest.tasks.spawn(async move {
-            if let Some(request) = &request {
+            if let Some(request) = &keyed {
                 request.note(draft.id, now).await?;
             }
-            this.keep(draft).await
+            this.keep(draft, maker).await
         });
         making.await.map_err(|_| DraftError::Stopping)?
     }
@@ -220,9 +229,9 @@ impl Drafts {
         Ok(draft)
     }
 
-    async fn keep(&self, draft: Draft) -> Result<DraftStatus, DraftError> {
+    async fn keep(&self, draft: Draft, maker: Maker) -> Result<DraftStatus, DraftError> {
         let name = names(&draft).map_err(IngestError::Name)?.name;
-        let draft = self.admit(draft).await?;
+        let draft = self.admit(draft, maker).await?;
         if let Err(error) = self.store.keep_draft(&draft).await {
             self.ingest.ledger().remove(draft.id);
             return Err(error.into());
@@ -250,13 +259,13 @@ impl Drafts {
             .map_err(IngestError::Name)
     }
 
-    async fn admit(&self, draft: Draft) -> Result<Draft, DraftError> {
+    async fn admit(&self, draft: Draft, maker: Maker) -> Result<Draft, DraftError> {
         let ingest = self.ingest.clone();
         let admitting = self.ingest.tasks.spawn_blocking(move || {
             let mut ledger = ingest.ledger();
             // Asked under the lock: room is promised once.
             let free = ingest.press.content.free_bytes()?;
-            ledger.admit(&draft, free, ambient::now())?;
+            ledger.admit(&draft, maker, free, ambient::now())?;
             drop(ledger);
             Ok(draft)
         });

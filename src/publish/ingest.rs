@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -21,7 +20,7 @@ use super::press::{Manuscript, Press};
 use super::words::WordsError;
 use crate::ambient;
 use crate::catalog::Catalog;
-use crate::domain::ledger::Ledger;
+use crate::domain::ledger::{Ledger, Maker};
 use crate::domain::publication::{Publication, PublicationId, Words};
 use crate::proto::metainfo::build::BuildError;
 use crate::proto::metainfo::hash::HashedContent;
@@ -157,8 +156,7 @@ impl Ingest {
         let slots = Arc::new(Semaphore::new(
             options.max_uploads.min(Semaphore::MAX_PERMITS),
         ));
-        let lifetime = Duration::from_secs(options.draft_lifetime);
-        let ledger = Ledger::new(options.max_drafts, lifetime);
+        let ledger = Ledger::new(options.bounds_of_drafts());
         let tasks = TaskTracker::new();
         Self {
             press: Press {
@@ -217,6 +215,15 @@ impl Ingest {
     pub fn room(&self) -> Result<u64, StoreError> {
         let free = self.press.content.free_bytes()?;
         Ok(self.ledger().room(free))
+    }
+
+    /// Those of them that a new draft of this maker can be promised. Blocks too.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the disk does not say.
+    pub fn room_for(&self, maker: &Maker) -> Result<u64, StoreError> {
+        let free = self.press.content.free_bytes()?;
+        Ok(self.ledger().room_for(maker, free).0)
     }
 
     /// Never held over an await.

@@ -26,10 +26,11 @@ mod sweep;
 mod words;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::drafts::{DraftError, DraftState, DraftStatus, Drafts};
+pub use self::drafts::{Asked, DraftError, DraftState, DraftStatus, Drafts};
 pub use self::edit::{EditError, Editor};
 pub use self::idempotency::{KeyError, Keys, Running, Turn};
 pub use self::import::{Import, ImportError};
@@ -40,6 +41,7 @@ pub use self::receiving::{Checksum, PartHead, PartUpload, Received};
 pub use self::sweep::{Swept, sweep};
 pub use self::words::WordsError;
 use crate::domain::account::WhoMayPublish;
+use crate::domain::ledger::{Bounds, Percent};
 
 /// Who may publish, and how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,9 +57,17 @@ pub struct Options {
     pub max_form_files: usize,
     /// Uploads at the same time, at most. More are asked to come back later.
     pub max_uploads: usize,
-    /// Drafts (uploads file by file, which may pause and go on later) that one account may have unfinished, at most. Those that are
-    /// made without an account count together.
+    /// Drafts (uploads file by file, which may pause and go on later) that one account may have unfinished, at most; without an account,
+    /// one IPv4 address or one IPv6 /64.
     pub max_drafts: usize,
+    /// Drafts that may be unfinished without an account, in all.
+    pub max_anonymous_drafts: usize,
+    /// Percent of the free room that the drafts of one account may be promised before their bytes come; of what is not promised to others.
+    pub account_share: Percent,
+    /// Percent of it that the drafts without an account may be promised together.
+    pub anonymous_share: Percent,
+    /// Percent of it that those of one IPv4 address or one IPv6 /64 may be promised.
+    pub address_share: Percent,
     /// Seconds that a draft is kept when nobody sends anything for it. Until then its room on the disk is promised.
     pub draft_lifetime: u64,
     /// Seconds that an `Idempotency-Key` is remembered, with which a request that is sent again publishes nothing twice; that of a draft
@@ -102,6 +112,10 @@ impl Default for Options {
             max_form_files: 1_000,
             max_uploads: 64,
             max_drafts: 16,
+            max_anonymous_drafts: 128,
+            account_share: Percent::ALL,
+            anonymous_share: Percent::HALF,
+            address_share: Percent::QUARTER,
             draft_lifetime: 3 * 24 * 60 * 60,
             key_lifetime: 24 * 60 * 60,
             max_keys: 1_000,
@@ -118,6 +132,20 @@ impl Default for Options {
             watch_quiet: 60,
             watch_interval: 10,
             watch_entries: 10_000,
+        }
+    }
+}
+
+impl Options {
+    /// What drafts are held to.
+    const fn bounds_of_drafts(&self) -> Bounds {
+        Bounds {
+            drafts: self.max_drafts,
+            strangers_drafts: self.max_anonymous_drafts,
+            account_share: self.account_share,
+            strangers_share: self.anonymous_share,
+            address_share: self.address_share,
+            lifetime: Duration::from_secs(self.draft_lifetime),
         }
     }
 }

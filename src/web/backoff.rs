@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::domain::networks::household;
+
 /// Failures that cost no wait.
 const FREE_FAILURES: u32 = 5;
 
@@ -116,13 +118,9 @@ impl Backoff {
 }
 
 fn culprits(account: &str, from: IpAddr) -> [Culprit; 2] {
-    let address = match from.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-    };
     [
         Culprit::Account(account.to_lowercase()),
-        Culprit::Address(address),
+        Culprit::Address(household(from)),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! How an HTTP connection becomes the WebSocket of a peer (RFC 6455, section 4.2).
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use axum::body::Body;
 use http::header::{ORIGIN, RETRY_AFTER, UPGRADE};
@@ -9,11 +9,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
+use crate::domain::networks::household;
 use crate::engine::limits::{Connections, Place};
 use crate::tracker::ws::Options;
-
-/// Bits of an IPv6 address that tell one network from another.
-const NETWORK: u128 = !0 << 64;
 
 /// Seconds after which to try again where there is no room.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("60");
@@ -57,7 +55,7 @@ impl Upgrades {
             let words = "This is no WebSocket handshake of RFC 6455.\n";
             return (refusal(StatusCode::BAD_REQUEST, words), None);
         };
-        let Some(place) = self.places.enter(network(source)) else {
+        let Some(place) = self.places.enter(household(source)) else {
             let words = "There are too many connections to this tracker, or from your address. Try again later.\n";
             let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, words);
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
@@ -84,14 +82,6 @@ pub(super) fn is_wanted<B>(request: &Request<B>) -> bool {
     let wanted = request.headers().get(UPGRADE);
     request.method() == Method::GET
         && wanted.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: one household, as a rule.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.into(),
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & NETWORK).into(),
-    }
 }
 
 fn refusal(status: StatusCode, words: &'static str) -> Response<Body> {
@@ -170,9 +160,9 @@ mod tests {
         let one: IpAddr = "2001:db8::1".parse().unwrap();
         let other: IpAddr = "2001:db8::ffff:0:0:2".parse().unwrap();
         let stranger: IpAddr = "2001:db8:0:1::1".parse().unwrap();
-        assert_eq!(network(one), network(other));
-        assert_ne!(network(one), network(stranger));
+        assert_eq!(household(one), household(other));
+        assert_ne!(household(one), household(stranger));
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
-        assert_eq!(network(mapped), IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(household(mapped), IpAddr::from([192, 0, 2, 1]));
     }
 }

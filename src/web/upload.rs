@@ -24,6 +24,7 @@ use super::state::{Options, WebState};
 use super::text::size;
 use crate::ambient;
 use crate::domain::account::Account;
+use crate::domain::ledger::Maker;
 use crate::domain::publication::{Publication, Words};
 use crate::proto::metainfo::info::Format;
 use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Running, Upload};
@@ -58,10 +59,14 @@ impl Reception {
         self.ingest.options()
     }
 
-    /// Bytes that fit: on the disk, and by the rules.
-    pub(super) async fn room(&self) -> Result<u64, WebError> {
+    /// Bytes that fit: on the disk, and by the rules; in a draft of this maker, or in one request.
+    pub(super) async fn room(&self, maker: Option<Maker>) -> Result<u64, WebError> {
         let ingest = self.ingest.clone();
-        let free = spawn_blocking(move || ingest.room())
+        let room = move || match &maker {
+            Some(maker) => ingest.room_for(maker),
+            None => ingest.room(),
+        };
+        let free = spawn_blocking(room)
             .await
             .map_err(|error| WebError::Internal(Box::new(error)))??;
         Ok(match self.rules().max_bytes {
@@ -138,7 +143,7 @@ impl Reception {
         if length > max_body(rules) {
             return Err(too_large(rules.max_bytes));
         }
-        let room = self.room().await?;
+        let room = self.room(None).await?;
         if length > room.saturating_add(FORM_OVERHEAD) {
             return Err(WebError::Full(format!(
                 "The disk has room for {}, and this upload needs {}. Publish less, or ask the administrator for space.",

@@ -2,6 +2,7 @@
 //! (HARDENING, the fault matrix).
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -107,7 +108,7 @@ fn a_form_that_finds_no_room_leaves_nothing() {
     let form = format!("files=@{}", path.display());
     let url = format!("{}/api/v1/publications", server.url);
     for more in [&[][..], &["-H", "Transfer-Encoding: chunked"]] {
-        let mut curl = std::process::Command::new("curl");
+        let mut curl = Command::new("curl");
         curl.args([
             "-sS",
             "-i",
@@ -203,4 +204,45 @@ fn a_draft_whose_last_byte_fills_the_disk_is_published_when_there_is_room() {
     server.disk().clear();
     let publication = ada.end_of(&draft);
     assert_eq!(publication["state"], "published", "{publication}");
+}
+
+#[test]
+fn nobody_without_an_account_reserves_the_disk_and_sends_nothing() {
+    let environment = [
+        ("SOWER_CONTENT__RESERVE_BYTES", "4194304"),
+        ("SOWER_PUBLISH__WHO", "anyone"),
+        ("SOWER_WEB__TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    let Some(server) = Server::start_on_small_disk(64 * MIB, &environment) else {
+        return;
+    };
+    let url = format!("{}/api/v1/publications", server.url);
+    let draft = |from: &str, mebibytes: u64| {
+        let from = format!("X-Forwarded-For: {from}");
+        let headers = ["Content-Type: application/json", &from];
+        let files = json!([{ "path": "x", "length": mebibytes * MIB }]);
+        let manifest = json!({ "files": files }).to_string();
+        ask("POST", &url, &headers, Some(&manifest))
+    };
+    let refuse = |from: &str, mebibytes, words: &str| {
+        let refused = draft(from, mebibytes);
+        expect_full(&refused);
+        assert!(refused.body.contains(words), "{}", refused.body);
+    };
+    // A little less than 60 MiB are free: an address may be promised a quarter, and all of them a half.
+    refuse("192.0.2.1", 50, "one address is promised no more");
+    let kept = draft("192.0.2.1", 12);
+    assert_eq!(kept.status, 201, "{}", kept.body);
+    refuse("192.0.2.1", 6, "finish or delete what you began, log in");
+    assert_eq!(draft("2001:db8::1", 12).status, 201);
+    refuse("192.0.2.3", 10, "log in, publish less, or try again later");
+
+    let ada = Uploader::new(&server, "ada");
+    let film = ada.draft(&[("film", 30 << 20)]);
+    ada.send(&upload(&server, &film, 0), 0, &some_bytes(30 << 20, 1));
+    assert_eq!(ada.end_of(&film)["state"], "published");
+
+    let gone = format!("{url}/{}", kept.json()["id"].as_str().unwrap());
+    assert_eq!(ask("DELETE", &gone, &[], None).status, 204);
+    assert_eq!(draft("192.0.2.3", 2).status, 201);
 }

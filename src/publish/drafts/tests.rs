@@ -71,7 +71,7 @@ impl Bench {
             .map(|(path, length)| ((*path).to_owned(), *length));
         let made = self
             .drafts
-            .make(details(format), files.collect(), None, ambient::unix_now())
+            .make(details(format), files.collect(), asked())
             .await;
         made.unwrap().draft.id
     }
@@ -125,6 +125,14 @@ impl Bench {
         std::fs::read_dir(self.folder.path().join("staging"))
             .unwrap()
             .count()
+    }
+}
+
+fn asked() -> Asked {
+    Asked {
+        maker: Maker::Stranger(None),
+        keyed: None,
+        now: ambient::unix_now(),
     }
 }
 
@@ -351,7 +359,7 @@ async fn what_cannot_be_published_is_refused_before_its_first_byte() {
             .map(|(path, length)| ((*path).to_owned(), *length));
         let refusal = bench
             .drafts
-            .make(details(Format::V1), files.collect(), None, 1)
+            .make(details(Format::V1), files.collect(), asked())
             .await;
         let refusal = refusal.unwrap_err().to_string();
         assert!(refusal.contains(words), "{refusal}");
@@ -362,7 +370,7 @@ async fn what_cannot_be_published_is_refused_before_its_first_byte() {
     }
     let third = bench
         .drafts
-        .make(details(Format::V1), vec![("a".to_owned(), 1)], None, 1)
+        .make(details(Format::V1), vec![("a".to_owned(), 1)], asked())
         .await;
     assert!(matches!(
         third,

@@ -14,13 +14,14 @@ use super::publications::{created, made_before};
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::UploadId;
-use crate::domain::ledger::Refusal;
+use crate::domain::ledger::{Maker, Refusal};
 use crate::domain::particulars::{Link, Particulars};
 use crate::domain::publication::{PublicationId, Words};
 use crate::publish::{
-    Details, DraftError, DraftState, DraftStatus, Drafts, Options as Rules, Turn,
+    Asked, Details, DraftError, DraftState, DraftStatus, Drafts, Options as Rules, Turn,
 };
 use crate::store::drafts::DraftFailure;
+use crate::web::auth::SourceAddress;
 use crate::web::edits;
 use crate::web::error::{WebError, sentence};
 use crate::web::idempotency;
@@ -191,9 +192,12 @@ pub(super) async fn make(
     check_replaced(&state.shelf, publisher, None, &details.words.particulars).await?;
     let files = manifest.files.into_iter();
     let files = files.map(|file| (file.path, file.length)).collect();
+    let source = head.extensions.get::<SourceAddress>();
+    let maker = Maker::new(publisher, source.map(|source| source.0.ip()));
+    let now = ambient::unix_now();
     let made = state
         .drafts
-        .make(details, files, keyed, ambient::unix_now())
+        .make(details, files, Asked { maker, keyed, now })
         .await?;
     Ok(created(made.draft.id, describe(&made, &state.links)))
 }
@@ -331,14 +335,21 @@ impl From<DraftError> for WebError {
         let words = sentence(&error.to_string());
         match error {
             DraftError::Ingest(error) => error.into(),
-            DraftError::Refused(Refusal::TooMany { .. }) => Self::TooMany {
-                detail: words,
-                after: std::time::Duration::from_mins(1),
-            },
-            DraftError::Refused(Refusal::NoRoom { room, needed }) => Self::Full(format!(
-                "There is room for {}, and this upload needs {}. Publish less, or ask the administrator for space.",
+            DraftError::Refused(Refusal::TooMany { .. } | Refusal::TooManyStrangers { .. }) => {
+                Self::TooMany {
+                    detail: words,
+                    after: std::time::Duration::from_mins(1),
+                }
+            }
+            DraftError::Refused(Refusal::NoRoom {
+                room,
+                needed,
+                bound,
+            }) => Self::Full(format!(
+                "There is room for {}, and this upload needs {}. {}",
                 size(room),
-                size(needed)
+                size(needed),
+                sentence(bound.advice())
             )),
             DraftError::NoUpload => Self::NotFound(words),
             DraftError::WrongOffset { .. } | DraftError::Publishing => Self::Conflict(words),

@@ -3,6 +3,7 @@
 //! A file of a draft is an upload from the start. Creation by itself makes a draft of one file. Bytes of a file come in order; files
 //! among themselves in any.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
@@ -17,11 +18,12 @@ use super::openapi::{IdempotencyKey, Overriding, RawBytes, Refused, SpokenVersio
 use crate::ambient;
 use crate::domain::account::Account;
 use crate::domain::draft::UploadId;
+use crate::domain::ledger::Maker;
 use crate::domain::publication::{PublicationId, Words};
 use crate::domain::tag;
-use crate::publish::{Checksum, Details, DraftError, PartHead, PartUpload, Received, Turn};
+use crate::publish::{Asked, Checksum, Details, DraftError, PartHead, PartUpload, Received, Turn};
 use crate::web::api::publications::check_permission;
-use crate::web::auth::Caller;
+use crate::web::auth::{Caller, SourceAddress};
 use crate::web::error::WebError;
 use crate::web::idempotency;
 use crate::web::particulars::{Typed, check_replaced};
@@ -106,6 +108,7 @@ pub(in crate::web) async fn options(State(state): State<WebState>) -> Response {
 )]
 pub(in crate::web) async fn create(
     State(state): State<WebState>,
+    Extension(SourceAddress(source)): Extension<SourceAddress>,
     Caller(caller): Caller,
     headers: HeaderMap,
 ) -> Result<Response, WebError> {
@@ -164,9 +167,11 @@ pub(in crate::web) async fn create(
     )
     .await?;
     let files = vec![(name.to_owned(), length)];
+    let maker = Maker::new(caller.as_ref(), Some(source.ip()));
+    let now = ambient::unix_now();
     let made = state
         .drafts
-        .make(details, files, keyed, ambient::unix_now())
+        .make(details, files, Asked { maker, keyed, now })
         .await?;
     Ok(created(&state, made.draft.id))
 }

@@ -1,15 +1,17 @@
 //! The upload form, and what it sends where no script runs.
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::Frame;
 use super::details::DetailFields;
 use crate::domain::account::{Account, WhoMayPublish};
+use crate::domain::ledger::Maker;
 use crate::domain::publication::Words;
 use crate::web::assets::{PUBLISH, TUS};
-use crate::web::auth::Viewer;
+use crate::web::auth::{SourceAddress, Viewer};
 use crate::web::error::{WebError, page as render};
 use crate::web::particulars::Typed;
 use crate::web::text::{grouped, size};
@@ -35,12 +37,14 @@ struct PublishPage {
 pub(in crate::web) async fn page(
     State(who_may_publish): State<WhoMayPublish>,
     State(reception): State<Reception>,
+    Extension(SourceAddress(source)): Extension<SourceAddress>,
     Viewer(viewer): Viewer,
 ) -> Result<Response, WebError> {
     if let Err(refusal) = check_permission(viewer.as_ref(), who_may_publish) {
         return refusal.map_or_else(|| Ok(log_in_first()), Err);
     }
-    let (room, rules) = (reception.room().await?, reception.rules());
+    let maker = Maker::new(viewer.as_ref(), Some(source.ip()));
+    let (room, rules) = (reception.room(Some(maker)).await?, reception.rules());
     let form = PublishPage {
         frame: Frame::new(viewer.as_ref(), who_may_publish),
         tus: &TUS.path,

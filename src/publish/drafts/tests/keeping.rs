@@ -1,6 +1,7 @@
 //! What is kept of drafts: over a kill, until they expire, and the room that they need.
 
 use super::*;
+use crate::domain::ledger::Percent;
 
 #[tokio::test]
 async fn a_draft_goes_on_after_a_kill() {
@@ -47,15 +48,19 @@ async fn a_kill_after_the_last_byte_only_puts_the_publication_off() {
 
 #[tokio::test]
 async fn room_is_promised_to_drafts_and_free_again_without_them() {
-    let bench = Bench::new().await;
+    let bench = Bench::with(Options {
+        anonymous_share: Percent::ALL,
+        ..Options::default()
+    })
+    .await;
     let free = bench.content.free_bytes().unwrap();
     let most = free - free / 10;
     let first = bench.make(Format::V1, &[("a", most)]).await;
     let second = bench
         .drafts
-        .make(details(Format::V1), vec![("b".to_owned(), most)], None, 1)
+        .make(details(Format::V1), vec![("b".to_owned(), most)], asked())
         .await;
-    let Err(DraftError::Refused(Refusal::NoRoom { room, needed })) = second else {
+    let Err(DraftError::Refused(Refusal::NoRoom { room, needed, .. })) = second else {
         panic!("{second:?}");
     };
     assert!(room < free / 5 && needed == most);

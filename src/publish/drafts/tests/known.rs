@@ -55,10 +55,7 @@ impl Bench {
             import: Some(self.import()),
             ..details(Format::Hybrid)
         };
-        let made = self
-            .drafts
-            .make(details, Vec::new(), None, ambient::unix_now())
-            .await;
+        let made = self.drafts.make(details, Vec::new(), asked()).await;
         made.unwrap().draft.id
     }
 
