@@ -307,13 +307,14 @@ impl Ledger {
         self.left(id, now).is_some()
     }
 
-    /// How long a draft is kept if nobody touches it; `None` where there is none any more.
+    /// How long a draft is kept if nobody touches it; `None` where there is none any more. One whose bytes have all come is kept until it is
+    /// published: what is missing then is not its maker's to send.
     pub fn left(&self, id: PublicationId, now: Instant) -> Option<Duration> {
-        let left = self
-            .entries
-            .get(&id)?
-            .expires
-            .saturating_duration_since(now);
+        let entry = self.entries.get(&id)?;
+        if entry.missing == 0 && !entry.has_failed {
+            return Some(self.bounds.lifetime);
+        }
+        let left = entry.expires.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
@@ -491,6 +492,18 @@ mod tests {
         assert_eq!(Percent::try_from(101), Err(NotAPercentage));
         assert_eq!(Percent::ALL.of(u64::MAX), u64::MAX);
         assert_eq!(Percent::QUARTER.of(7), 1);
+    }
+
+    #[test]
+    fn a_draft_that_is_whole_stays_until_it_is_published_or_fails() {
+        let (mut ledger, now) = (ledger(2), some_moment());
+        let id = "aaaaaaaaaa".parse().unwrap();
+        let draft = draft("aaaaaaaaaa", "ada", &[10]);
+        ledger.admit(&draft, account("ada"), 100, now).unwrap();
+        ledger.note_received(id, 10, now);
+        assert_eq!(ledger.expired(now + DAY * 9), []);
+        ledger.note_failed(id);
+        assert_eq!(ledger.expired(now + DAY * 9), [id]);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) struct Desk {
     progress: Mutex<Progress>,
     /// Held while borders are read.
     borders: Mutex<BorderRun>,
+    /// All of it together, once that was done: what is tried again is not hashed again.
+    hashed: Mutex<Option<HashedContent>>,
 }
 
 struct Progress {
@@ -42,6 +44,23 @@ struct Progress {
     /// How many of them are not whole.
     unfinished: usize,
     phase: Phase,
+    /// Why it is whole and not published, where that was tried.
+    delay: Option<Delay>,
+}
+
+/// Why a draft whose bytes are all there is not published yet. It is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Delay {
+    /// There is no room to write down what it is.
+    #[error(
+        "everything is here, but the disk is full; free some space, or ask the administrator to: then it is published by itself"
+    )]
+    Full,
+    /// Something failed that is the administrator's business.
+    #[error(
+        "everything is here, but publishing failed; the log of the server says why, and it is tried again by itself"
+    )]
+    Failure,
 }
 
 #[derive(Default)]
@@ -121,7 +140,9 @@ impl Desk {
                 unfinished: draft.files.len().saturating_sub(whole.count()),
                 files,
                 phase: Phase::Receiving,
+                delay: None,
             }),
+            hashed: Mutex::default(),
             borders: Mutex::new(BorderRun::new(&spread)),
             draft: Arc::new(draft),
             names,
@@ -180,9 +201,16 @@ impl Desk {
         is_whole
     }
 
-    /// Notes that publishing has to be tried again.
-    pub(super) fn put_off(&self) {
-        self.progress().phase = Phase::Receiving;
+    /// Notes that publishing has to be tried again, and why.
+    pub(super) fn put_off(&self, delay: Delay) {
+        let mut progress = self.progress();
+        progress.phase = Phase::Receiving;
+        progress.delay = Some(delay);
+    }
+
+    /// Why it is not published although all bytes are there; `None` where it has not been tried in vain.
+    pub(super) fn delay(&self) -> Option<Delay> {
+        self.progress().delay
     }
 
     /// Notes that it is published, or that nothing can come of it.
@@ -324,6 +352,14 @@ impl Desk {
         &self,
         stop: &CancellationToken,
     ) -> Result<Option<HashedContent>, StoreError> {
+        let mut kept = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            *kept = self.put_together(stop)?;
+        }
+        Ok(kept.clone())
+    }
+
+    fn put_together(&self, stop: &CancellationToken) -> Result<Option<HashedContent>, StoreError> {
         for (file, drafted) in self.draft.files.iter().enumerate() {
             let (is_hashed, is_durable) = {
                 let progress = self.progress();

@@ -14,7 +14,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Claim, Desk, Taken, Writer, names};
+use super::desk::{Claim, Delay, Desk, Taken, Writer, names};
 use super::idempotency::{Keys, Running};
 use super::import::{Import, ImportError};
 use super::ingest::{Details, Ingest, IngestError};
@@ -69,8 +69,8 @@ pub struct Asked {
 pub enum DraftState {
     /// Bytes are missing.
     Receiving,
-    /// All bytes are there, and the publication is being made.
-    Hashing,
+    /// All bytes are there, and the publication is being made; or it could not be made so far.
+    Hashing(Option<Delay>),
     /// Nothing can come of it.
     Failed(DraftFailure),
 }
@@ -304,7 +304,7 @@ impl Drafts {
                 name: desk.names.name.clone(),
                 received: desk.received(),
                 state: if desk.is_whole() {
-                    DraftState::Hashing
+                    DraftState::Hashing(desk.delay())
                 } else {
                     DraftState::Receiving
                 },
@@ -509,7 +509,7 @@ impl Drafts {
         };
         if let Err(error) = ended {
             tracing::warn!(draft = %id, %error, "a draft could not be published; it is tried again");
-            desk.put_off();
+            desk.put_off(delay(&error));
         }
     }
 
@@ -591,6 +591,14 @@ async fn wait_for(writer: &Writer) -> Result<(), DraftError> {
     writer.stop.cancel();
     let ended = timeout(LETTING_GO, writer.ended.cancelled()).await;
     ended.map_err(|_| DraftError::Locked)
+}
+
+/// What its maker is told of a failure after which it is tried again.
+const fn delay(error: &IngestError) -> Delay {
+    match error {
+        IngestError::Store(StoreError::Full(_)) => Delay::Full,
+        _ => Delay::Failure,
+    }
 }
 
 /// Why nothing can come of a draft; `None` where it is worth another try.

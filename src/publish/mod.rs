@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::desk::Delay;
 pub use self::drafts::{Asked, DraftError, DraftState, DraftStatus, Drafts};
 pub use self::edit::{EditError, Editor};
 pub use self::idempotency::{KeyError, Keys, Running, Turn};

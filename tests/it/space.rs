@@ -2,7 +2,8 @@
 //! (HARDENING, the fault matrix).
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -201,9 +202,35 @@ fn a_draft_whose_last_byte_fills_the_disk_is_published_when_there_is_room() {
             .then_some(())
     });
     assert_eq!(server.publication_count(), 0);
+    let id = draft["id"].as_str().unwrap();
+    let now = ada.described(id).json();
+    assert_eq!(now["state"], "hashing", "{now}");
+    let words = now["delayed_by"].as_str().unwrap();
+    assert!(words.contains("the disk is full; free some"), "{words}");
+    let told = first_event(&ada, id);
+    assert!(
+        told.starts_with("event: progress\n") && told.contains(words),
+        "{told}"
+    );
     server.disk().clear();
     let publication = ada.end_of(&draft);
     assert_eq!(publication["state"], "published", "{publication}");
+}
+
+/// What whoever listens is told at once.
+fn first_event(ada: &Uploader, id: &str) -> String {
+    let url = format!("{}/api/v1/publications/{id}/events", ada.server.url);
+    let mut curl = Command::new("curl");
+    curl.args(["-sSN", "--max-time", "60", "-H", &bearer(&ada.token), &url]);
+    let mut curl = curl.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+    let lines = lines
+        .map(Result::unwrap)
+        .take_while(|line| !line.is_empty());
+    let event: Vec<_> = lines.collect();
+    curl.kill().unwrap();
+    curl.wait().unwrap();
+    event.join("\n")
 }
 
 #[test]

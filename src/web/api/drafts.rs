@@ -88,6 +88,9 @@ pub(super) struct DraftJson<'a> {
     #[serde(flatten)]
     particulars: &'a Particulars,
     state: &'static str,
+    /// Why it is not published although all bytes are there. It is tried again by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delayed_by: Option<String>,
     /// Why nothing came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
@@ -267,10 +270,9 @@ pub(super) async fn delete(
 
 fn describe(status: &DraftStatus, links: &Links) -> Response {
     let draft = &status.draft;
-    let (state, failure) = match &status.state {
-        DraftState::Receiving => ("draft", None),
-        DraftState::Hashing => ("hashing", None),
-        DraftState::Failed(failure) => ("failed", Some(failure)),
+    let failure = match &status.state {
+        DraftState::Receiving | DraftState::Hashing(_) => None,
+        DraftState::Failed(failure) => Some(failure),
     };
     let left = i64::try_from(status.left.as_secs()).unwrap_or(i64::MAX);
     let files = (0..).zip(draft.files.iter().zip(&status.received));
@@ -295,7 +297,8 @@ fn describe(status: &DraftStatus, links: &Links) -> Response {
         licence: &draft.words.licence,
         tags: &draft.words.tags,
         particulars: &draft.words.particulars,
-        state,
+        state: state(status),
+        delayed_by: delay(status),
         failure: failure.map(|failure| sentence(&failure.reason)),
         same_as: failure
             .and_then(|failure| failure.twin)
@@ -313,6 +316,23 @@ fn describe(status: &DraftStatus, links: &Links) -> Response {
         expires_at: machine_time(ambient::unix_now().saturating_add(left)),
     })
     .into_response()
+}
+
+/// The word for how far a draft is.
+pub(super) const fn state(status: &DraftStatus) -> &'static str {
+    match status.state {
+        DraftState::Receiving => "draft",
+        DraftState::Hashing(_) => "hashing",
+        DraftState::Failed(_) => "failed",
+    }
+}
+
+/// Why a draft is not published although all bytes are there, where that was tried.
+pub(super) fn delay(status: &DraftStatus) -> Option<String> {
+    match status.state {
+        DraftState::Hashing(delay) => delay.map(|delay| sentence(&delay.to_string())),
+        _ => None,
+    }
 }
 
 /// Why nothing came of a draft, as events tell it.

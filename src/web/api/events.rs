@@ -46,6 +46,8 @@ struct ProgressJson {
     total_length: u64,
     finished_files: u64,
     file_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delayed_by: Option<String>,
 }
 
 /// What happens to it, as it happens.
@@ -165,8 +167,7 @@ impl Teller {
                     event: "failed",
                     data: drafts::describe_failure(failure, &self.state.links),
                 },
-                DraftState::Receiving => progress(&status, "draft"),
-                DraftState::Hashing => progress(&status, "hashing"),
+                DraftState::Receiving | DraftState::Hashing(_) => progress(&status),
             });
         }
         let shelved = self.state.shelf.find(self.id.as_str()).await?;
@@ -197,15 +198,16 @@ impl Teller {
     }
 }
 
-fn progress(status: &DraftStatus, state: &'static str) -> News {
+fn progress(status: &DraftStatus) -> News {
     let files = status.draft.files.iter().zip(&status.received);
     let finished = files.filter(|(file, received)| file.length == **received);
     let progress = ProgressJson {
-        state,
+        state: drafts::state(status),
         received_bytes: status.received.iter().copied().fold(0, u64::saturating_add),
         total_length: status.draft.total_length(),
         finished_files: finished.count() as u64,
         file_count: status.draft.files.len() as u64,
+        delayed_by: drafts::delay(status),
     };
     News {
         event: "progress",
