@@ -3,8 +3,9 @@
 //! Every publication has a number, which grows in the order in which they came out, and is filed under facets: one for all, and one for each
 //! tag, its licence and its creator. What is filed under a facet is indexed in every order, so a page is a walk over one index from where
 //! the last page ended, and the hundredth costs what the first does. Of several facets the rarest is walked along. Full-text search
-//! gives its matches by number; in another order they are sorted, all of them. No page counts the catalogue: facets know how many they
-//! have, and other matches are counted up to a bound.
+//! gives its matches by number; in another order few are sorted, all of them, and where many match, the index in that order is walked along
+//! and each publication held against the search. No page counts the catalogue: facets know how many they have, and other matches are
+//! counted up to a bound.
 
 use std::fmt::Write as _;
 
@@ -42,6 +43,16 @@ const LARGEST_FACETS: &str = "SELECT name, publications FROM facet
     ORDER BY publications DESC, name DESC
     LIMIT $2";
 
+/// Publications on a page's way that are held against a search, at most, for each on the page. Where that is not enough the matches are sorted.
+const HELD_FOR_EACH: i64 = 8;
+
+/// One in so many publications has to match for that to be tried. To hold one against a search takes as long as to sort some hundred matches.
+const ONE_IN: i64 = 4;
+
+/// What is filed under the facet `$1` up to the number `$2`, counted up to `$3`.
+const FILED_SO_FAR: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM filed WHERE facet = $1 AND number <= $2 LIMIT $3)";
+
 /// Files a publication under its facets, in place of those that it had.
 pub(super) async fn file(
     connection: &mut SqliteConnection,
@@ -75,12 +86,17 @@ impl Walk {
 
     /// What the walk goes over: all under the facet `$1` that match `$5` and are under the facets `$6` and on.
     fn source(self) -> String {
-        let mut sql = String::from(if self.is_search {
+        self.filtered(if self.is_search {
             "FROM search CROSS JOIN filed
              WHERE search MATCH $5 AND filed.facet = $1 AND filed.number = search.rowid"
         } else {
             "FROM filed WHERE filed.facet = $1"
-        });
+        })
+    }
+
+    /// Those of a source that are under the facets `$6` and on.
+    fn filtered(self, source: &str) -> String {
+        let mut sql = source.to_owned();
         for other in 0..self.others {
             // Writing to a string cannot fail.
             let _ = write!(
@@ -92,14 +108,9 @@ impl Walk {
         sql
     }
 
-    /// `$4` publications beyond the place that `$2`, its key, and `$3`, its number, say.
-    fn page(self) -> String {
-        let number = if self.is_search {
-            "search.rowid"
-        } else {
-            "filed.number"
-        };
-        let (key, beyond, order) = match (self.key(), self.order) {
+    /// The order, and what lies beyond the place that `$2`, its key, and `$3`, its number, say; `key` and `number` are what is ordered by.
+    fn beyond(self, number: &str) -> (&str, String, String) {
+        match (self.key(), self.order) {
             (Some(key), _) => (
                 key,
                 format!("({key}, filed.number) < ($2, $3)"),
@@ -107,24 +118,55 @@ impl Walk {
             ),
             (None, Order::Oldest) => (number, format!("{number} > $3"), format!("{number} ASC")),
             (None, _) => (number, format!("{number} < $3"), format!("{number} DESC")),
-        };
-        let source = self.source();
-        // The page is found before its publications are read. It comes as it was found; whoever reads it puts it in order nevertheless.
-        format!(
-            "WITH page AS MATERIALIZED (
-                SELECT filed.number AS number, {key} AS key {source} AND {beyond} ORDER BY {order} LIMIT $4
-            )
-            SELECT publication.*, page.number, page.key
-            FROM page
-            CROSS JOIN listing ON listing.number = page.number
-            CROSS JOIN publication ON publication.id = listing.publication"
-        )
+        }
     }
 
-    /// How many there are, counted up to `$4`.
-    fn count(self) -> String {
-        format!("SELECT count(*) FROM (SELECT 1 {} LIMIT $4)", self.source())
+    /// `$4` publications beyond that place.
+    fn page(self) -> String {
+        let number = if self.is_search {
+            "search.rowid"
+        } else {
+            "filed.number"
+        };
+        let (key, beyond, order) = self.beyond(number);
+        let source = self.source();
+        read(&format!(
+            "SELECT filed.number AS number, {key} AS key {source} AND {beyond} ORDER BY {order} LIMIT $4"
+        ))
     }
+
+    /// The same in the order of its key, or fewer where not enough of the first on the way match `$5`.
+    fn page_along_key(self) -> String {
+        let (key, beyond, order) = self.beyond("filed.number");
+        let source = self.filtered("FROM filed WHERE filed.facet = $1");
+        // Not EXISTS, of which SQLite may make a join, in an order of its own.
+        read(&format!(
+            "SELECT number, key FROM (
+                 SELECT filed.number AS number, {key} AS key {source} AND {beyond} ORDER BY {order} LIMIT $4 * {HELD_FOR_EACH}
+             ) AS candidate
+             WHERE (SELECT 1 FROM search WHERE search MATCH $5 AND search.rowid = candidate.number) IS NOT NULL
+             LIMIT $4"
+        ))
+    }
+
+    /// How many there are, counted up to `$4`, and the greatest number among them.
+    fn count(self) -> String {
+        let source = self.source();
+        format!(
+            "SELECT count(*), max(number) FROM (SELECT filed.number AS number {source} LIMIT $4)"
+        )
+    }
+}
+
+/// Reads a page of numbers. It is found before its publications are read, and comes as it was found; whoever reads it puts it in order nevertheless.
+fn read(page: &str) -> String {
+    format!(
+        "WITH page AS MATERIALIZED ({page})
+         SELECT publication.*, page.number, page.key
+         FROM page
+         CROSS JOIN listing ON listing.number = page.number
+         CROSS JOIN publication ON publication.id = listing.publication"
+    )
 }
 
 impl SqliteStore {
@@ -141,21 +183,22 @@ impl SqliteStore {
         let limit = query.limit.clamp(1, MAX_PAGE);
         let text = search.as_ref().map(|search| search.words.as_str());
         let after = query.after.unwrap_or_else(|| start(query.order));
-        let page = sqlx::query_as(AssertSqlSafe(walk.page()))
-            .bind(facets.first().map(|facet| facet.id))
-            .bind(after.key)
-            .bind(after.number)
-            // One more than the page holds tells whether another page follows.
-            .bind(i64::from(limit).saturating_add(1))
-            .bind(text);
-        let others = facets.iter().skip(1);
-        let page = others.fold(page, |page, facet| page.bind(facet.id));
-        let mut rows: Vec<ListedRow> = page.fetch_all(&self.readers).await?;
+        // One more than the page holds tells whether another page follows.
+        let wanted = i64::from(limit).saturating_add(1);
+        let (total, is_common) = self.total(walk, &facets, search.as_ref()).await?;
+        let mut rows = Vec::new();
+        if is_common {
+            let page = walk.page_along_key();
+            rows = self.rows(page, &facets, after, wanted, text).await?;
+        }
+        if i64::try_from(rows.len()) != Ok(wanted) {
+            let page = walk.page();
+            rows = self.rows(page, &facets, after, wanted, text).await?;
+        }
         rows.sort_by_key(|row| (row.key, row.number));
         if query.order != Order::Oldest {
             rows.reverse();
         }
-        let total = self.total(walk, &facets, search.as_ref()).await?;
 
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = rows.len() > limit;
@@ -200,24 +243,51 @@ impl SqliteStore {
         Ok(Some(facets))
     }
 
+    /// The rows of a page, as SQL finds them.
+    async fn rows(
+        &self,
+        page: String,
+        facets: &[FacetRow],
+        after: Cursor,
+        wanted: i64,
+        text: Option<&str>,
+    ) -> Result<Vec<ListedRow>, StoreError> {
+        let page = sqlx::query_as(AssertSqlSafe(page))
+            .bind(facets.first().map(|facet| facet.id))
+            .bind(after.key)
+            .bind(after.number)
+            .bind(wanted)
+            .bind(text);
+        let others = facets.iter().skip(1);
+        let page = others.fold(page, |page, facet| page.bind(facet.id));
+        Ok(page.fetch_all(&self.readers).await?)
+    }
+
+    /// How many there are, and whether a search in the order of a key matches so many that it is best walked along that.
     async fn total(
         &self,
         walk: Walk,
         facets: &[FacetRow],
         search: Option<&Match>,
-    ) -> Result<Total, StoreError> {
-        let ([only], None) = (facets, search) else {
-            // Whole words are the smaller part, and found at once. Where they are many already, so is all of it.
-            if let Some(search) = search
-                && search.whole_words != search.words
-                && self.count(walk, facets, Some(&search.whole_words)).await? == Total::Many
-            {
-                return Ok(Total::Many);
-            }
-            let text = search.map(|search| search.words.as_str());
-            return self.count(walk, facets, text).await;
-        };
-        Ok(Total::Exactly(from_integer(only.publications)))
+    ) -> Result<(Total, bool), StoreError> {
+        if let ([only], None) = (facets, search) {
+            let total = Total::Exactly(from_integer(only.publications));
+            return Ok((total, false));
+        }
+        let text = search.map(|search| search.words.as_str());
+        // Whole words are the smaller part, and found at once. Where they are many already, so is all of it.
+        let whole_words = search.filter(|search| search.whole_words != search.words);
+        let mut counted = Counted::default();
+        if let Some(search) = whole_words {
+            counted = self.count(walk, facets, Some(&search.whole_words)).await?;
+        }
+        if counted.total() != Total::Many {
+            counted = self.count(walk, facets, text).await?;
+        }
+        let may_walk = walk.key().is_some() && search.is_some_and(|search| !search.gathers);
+        let is_common =
+            may_walk && counted.total() == Total::Many && self.is_common(facets, &counted).await?;
+        Ok((counted.total(), is_common))
     }
 
     async fn count(
@@ -225,9 +295,9 @@ impl SqliteStore {
         walk: Walk,
         facets: &[FacetRow],
         text: Option<&str>,
-    ) -> Result<Total, StoreError> {
+    ) -> Result<Counted, StoreError> {
         let nowhere: Option<i64> = None;
-        let count = sqlx::query_scalar(AssertSqlSafe(walk.count()))
+        let count = sqlx::query_as(AssertSqlSafe(walk.count()))
             .bind(facets.first().map(|facet| facet.id))
             .bind(nowhere)
             .bind(nowhere)
@@ -235,11 +305,19 @@ impl SqliteStore {
             .bind(text);
         let others = facets.iter().skip(1);
         let count = others.fold(count, |count, facet| count.bind(facet.id));
-        let found = from_integer(count.fetch_one(&self.readers).await?);
-        Ok(match found {
-            0..=MAX_COUNTED => Total::Exactly(found),
-            _ => Total::Many,
-        })
+        let (found, last) = count.fetch_one(&self.readers).await?;
+        Ok(Counted { found, last })
+    }
+
+    /// Whether what was counted is one in [`ONE_IN`] of what is filed so far.
+    async fn is_common(&self, facets: &[FacetRow], counted: &Counted) -> Result<bool, StoreError> {
+        let most = counted.found.saturating_mul(ONE_IN);
+        let filed = sqlx::query_scalar(FILED_SO_FAR)
+            .bind(facets.first().map(|facet| facet.id))
+            .bind(counted.last)
+            .bind(most.saturating_add(1));
+        let filed: i64 = filed.fetch_one(&self.readers).await?;
+        Ok(filed <= most)
     }
 
     pub(super) async fn largest_facets(
@@ -270,6 +348,23 @@ const fn start(order: Order) -> Cursor {
     Cursor {
         key: end,
         number: end,
+    }
+}
+
+/// Matches that were counted up to a bound.
+#[derive(Default)]
+struct Counted {
+    found: i64,
+    /// The greatest number among them.
+    last: Option<i64>,
+}
+
+impl Counted {
+    fn total(&self) -> Total {
+        match from_integer(self.found) {
+            found @ 0..=MAX_COUNTED => Total::Exactly(found),
+            _ => Total::Many,
+        }
     }
 }
 
@@ -397,6 +492,109 @@ mod tests {
             );
             let sorts = plan.iter().filter(|step| step.contains("TEMP B-TREE"));
             assert_eq!(sorts.count(), usize::from(is_sorted), "{plan:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_search_for_what_many_have_goes_along_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        for (order, walked) in [
+            (
+                Order::Largest,
+                "SEARCH filed USING COVERING INDEX filed_by_length (facet=? AND (total_length,number)<(?,?))",
+            ),
+            (
+                Order::MostWanted,
+                "SEARCH filed USING COVERING INDEX filed_by_downloads (facet=? AND (completed,number)<(?,?))",
+            ),
+        ] {
+            let walk = Walk {
+                order,
+                is_search: true,
+                others: 0,
+            };
+            let plan = plan(&store, &walk.page_along_key()).await;
+            let expected = [
+                "MATERIALIZE page",
+                "CO-ROUTINE candidate",
+                walked,
+                "SCAN candidate",
+                "CORRELATED SCALAR SUBQUERY 2",
+                // `=` stands for the number.
+                "SCAN search VIRTUAL TABLE INDEX 0:=M5",
+                "SCAN page",
+                "SEARCH listing USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH publication USING PRIMARY KEY (id=?)",
+            ];
+            assert_eq!(plan, expected, "{walk:?}");
+        }
+        assert_eq!(
+            plan(&store, FILED_SO_FAR).await,
+            [
+                "CO-ROUTINE (subquery-1)",
+                "SEARCH filed USING PRIMARY KEY (facet=? AND number<?)",
+                "SCAN (subquery-1)"
+            ]
+        );
+    }
+
+    /// All are of the fen, the smaller ones of loam, and a few large ones of turf.
+    #[tokio::test]
+    async fn however_many_match_they_come_in_the_order_of_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        let mut all = Vec::new();
+        for number in 0..1_500_u64 {
+            let letters = b"abcdefghijklmnopqrstuvwxyz";
+            let digit = |place: u32| {
+                char::from(letters[usize::try_from(number / 26_u64.pow(place) % 26).unwrap()])
+            };
+            let id = format!("aaaaaa{}{}{}{}", digit(3), digit(2), digit(1), digit(0));
+            let (mut publication, metainfo) = conformance::example(&id, 1);
+            publication.total_length = number * 7_919 % 1_501 / 3;
+            let loam = if publication.total_length < 400 {
+                " loam"
+            } else {
+                ""
+            };
+            let turf = if publication.total_length > 475 {
+                " turf"
+            } else {
+                ""
+            };
+            publication.title = format!("fen{loam}{turf}");
+            store.insert(&publication, &metainfo).await.unwrap();
+            all.push((publication.total_length, number, publication.title));
+        }
+        all.sort_unstable();
+        all.reverse();
+        for word in ["fen", "loam", "turf", "fe"] {
+            let expected: Vec<_> = all
+                .iter()
+                .filter(|(_, _, title)| title.contains(word))
+                .map(|(length, _, _)| *length)
+                .collect();
+            let mut query = PageQuery {
+                text: word.to_owned(),
+                order: Order::Largest,
+                limit: 90,
+                ..PageQuery::default()
+            };
+            let mut found = Vec::new();
+            loop {
+                let page = store.page(&query).await.unwrap();
+                found.extend(
+                    page.publications
+                        .iter()
+                        .map(|it| it.publication.total_length),
+                );
+                query.after = page.next;
+                if page.next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{word}");
         }
     }
 

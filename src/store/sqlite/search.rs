@@ -82,6 +82,8 @@ pub(super) struct Match {
     pub(super) words: String,
     /// Words are whole. It finds a part of the same, and sooner: where many words begin alike, FTS5 has to bring their matches together.
     pub(super) whole_words: String,
+    /// Whether it gathers all matches of a word that may go on before it gives the first, so that even to ask about one publication is dear.
+    pub(super) gathers: bool,
 }
 
 /// A word or a phrase as FTS5 reads it.
@@ -99,6 +101,11 @@ impl Part {
 
     fn query(&self) -> String {
         format!("{}{}", self.whole(), if self.may_go_on { "*" } else { "" })
+    }
+
+    /// Whether FTS5 gathers its matches, where no words stand in its place.
+    fn gathers(&self) -> bool {
+        self.may_go_on && self.text.chars().count() > MAX_INDEXED_BEGINNING
     }
 
     /// Whether words are worth looking up for it, and can be: what the tokenizer makes of letters beyond ASCII it alone knows.
@@ -137,13 +144,17 @@ pub(super) async fn to_match(
     };
     let mut lookups = 0..MAX_LOOKUPS;
     let (mut strings, mut choices) = (Vec::new(), Vec::new());
+    let mut gathers = false;
     for part in &parts {
         let mut words = Vec::new();
         if part.is_long_beginning() && lookups.next().is_some() {
             words = part.alternatives(connection).await?;
         }
         match words.len() {
-            0 => strings.push(part.query()),
+            0 => {
+                gathers |= part.gathers();
+                strings.push(part.query());
+            }
             1 => strings.append(&mut words),
             _ => choices.push(format!("({})", words.join(" OR "))),
         }
@@ -157,9 +168,11 @@ pub(super) async fn to_match(
         let all: Vec<String> = strings.into_iter().chain(choices).collect();
         all.join(" AND ")
     } else {
+        gathers = parts.iter().any(Part::gathers);
         queries.join(" ")
     };
     Ok(Some(Match {
+        gathers,
         words,
         whole_words: whole_words.join(" "),
     }))
