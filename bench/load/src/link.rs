@@ -137,7 +137,23 @@ impl Link {
                 Err(error) => return Err(error).context("cannot send to the server"),
             }
         }
-        let waits_for_room = !self.unsent.is_empty();
+        self.watch_for_room(poll, !self.unsent.is_empty())
+    }
+
+    /// Sends as many of these bytes as the socket has room for, unless others wait still.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        if !self.unsent.is_empty() {
+            return Ok(0);
+        }
+        match self.stream.write(bytes) {
+            Ok(sent) => Ok(sent),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error).context("cannot send to the server"),
+        }
+    }
+
+    /// Has the poll tell, or not, when there is room to send.
+    pub(crate) fn watch_for_room(&mut self, poll: &Poll, waits_for_room: bool) -> Result<()> {
         if waits_for_room != self.waits_for_room {
             self.waits_for_room = waits_for_room;
             let flags = if waits_for_room {

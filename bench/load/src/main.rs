@@ -12,6 +12,7 @@ mod link;
 mod packets;
 mod seed;
 mod slow;
+mod upload;
 mod web_seed;
 mod websocket;
 
@@ -39,6 +40,8 @@ enum Command {
     Slow(slow::Options),
     /// Download ranges of one file over HTTP (BEP 19)
     WebSeed(web_seed::Options),
+    /// Send many files by tus at once
+    Upload(upload::Options),
     /// Announce many peers of many torrents to an HTTP tracker (BEP 3, 23)
     Announce(announce::Options),
     /// Announce many peers of many torrents to a UDP tracker (BEP 15)
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Slow(options) => slow::run(&options),
         Command::Floor(options) => floor::run(&options),
         Command::WebSeed(options) => web_seed::run(&options),
+        Command::Upload(options) => upload::run(&options),
         Command::Announce(options) => announce::run(&options),
         Command::Packets(options) => packets::run(&options),
         Command::Websocket(options) => websocket::run(&options),
