@@ -28,8 +28,8 @@ use crate::reader::ReadError;
 /// Unsent bytes of answers above which no more of the peer's messages are read.
 const OUTBOX_FULL: usize = 64 * 1024;
 
-/// Bytes that a batch holds for a socket of which nothing is known, or that takes little.
-const LITTLE: usize = 32 * 1024;
+/// Bytes that a batch holds for a socket of which nothing is known, or that takes little: one block.
+const LITTLE: usize = 16 * 1024;
 
 /// Blocks that one batch holds, at most, however small they are.
 const BATCH_BLOCKS: usize = 64;
@@ -191,6 +191,32 @@ impl Outbox {
     }
 }
 
+/// How much the socket takes in one go. What it leaves of a batch waits in memory, and slow readers may be many.
+#[derive(Debug, Default)]
+pub(crate) struct Appetite {
+    /// Bytes that it took since it last would take no more.
+    taken: usize,
+    /// Bytes that it took in the go before.
+    before: usize,
+}
+
+impl Appetite {
+    fn took(&mut self, bytes: usize) {
+        self.taken = self.taken.saturating_add(bytes);
+    }
+
+    /// Notes that it takes no more for now, and gives what it took.
+    fn sated(&mut self) -> usize {
+        self.before = std::mem::take(&mut self.taken);
+        self.before
+    }
+
+    /// Bytes that a batch shall hold: a quarter of a go, so that little is left when it ends.
+    fn batch(&self) -> usize {
+        (self.taken.max(self.before) / 4).max(LITTLE)
+    }
+}
+
 /// What a connection is made of.
 pub(crate) struct Connection<'a, P> {
     pub(crate) stream: Stream,
@@ -203,8 +229,7 @@ pub(crate) struct Connection<'a, P> {
     pub(crate) read_size: usize,
     /// What may be laid out next, while it has to wait; nothing at first.
     pub(crate) grant: Option<Grant>,
-    /// Bytes that the socket took since it last would take no more; none at first.
-    pub(crate) taken: usize,
+    pub(crate) appetite: Appetite,
 }
 
 impl<P: Party> Connection<'_, P> {
@@ -358,9 +383,8 @@ impl<P: Party> Connection<'_, P> {
         };
         let wanted = Wanted {
             at_least: first,
-            // As much as the socket has just shown that it takes: what it leaves costs memory.
             bytes: (lengths.sum::<usize>())
-                .min(self.taken.max(LITTLE))
+                .min(self.appetite.batch())
                 .min(self.options.send_buffer),
         };
         let grant = self.grant.take();
@@ -401,16 +425,15 @@ impl<P: Party> Connection<'_, P> {
                 Ok(written) => {
                     *progress = ambient::now();
                     self.session.handle_sent(*progress);
-                    self.taken = self.taken.saturating_add(written);
+                    self.appetite.took(written);
                     if let Some(content) = outbox.advance(written) {
                         self.party.sent(content);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.taken < self.options.send_buffer {
+                    if self.appetite.sated() < self.options.send_buffer {
                         outbox.release();
                     }
-                    self.taken = 0;
                     break;
                 }
                 Err(error) => return Err(closed(error)),
@@ -446,5 +469,25 @@ fn closed(error: io::Error) -> Closed {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Closed::ByPeer,
         _ => Closed::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_socket_is_given_one_block_and_a_fast_one_more_from_the_first_on() {
+        let mut appetite = Appetite::default();
+        assert_eq!(appetite.batch(), LITTLE);
+        appetite.took(64 * 1024);
+        assert_eq!(appetite.batch(), LITTLE);
+        appetite.took(960 * 1024);
+        assert_eq!(appetite.batch(), 256 * 1024);
+        assert_eq!(appetite.sated(), 1024 * 1024);
+        assert_eq!(appetite.batch(), 256 * 1024);
+        // Nothing taken: it has become slow.
+        assert_eq!(appetite.sated(), 0);
+        assert_eq!(appetite.batch(), LITTLE);
     }
 }

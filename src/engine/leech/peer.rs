@@ -15,7 +15,7 @@ use crate::domain::choker::PeerKey;
 use crate::domain::picker::Collected;
 use crate::domain::pipeline::Pipeline;
 use crate::domain::session::{Output, Session};
-use crate::engine::connection::{Closed, Connection, Outbox, Party, Woken};
+use crate::engine::connection::{Appetite, Closed, Connection, Outbox, Party, Woken};
 use crate::engine::limits::{Grant, Wanted};
 use crate::engine::transport::HandshakeError;
 use crate::proto::bitfield::Bitfield;
@@ -74,7 +74,7 @@ pub(super) async fn call(
         options: &options,
         read_size: READ_SIZE,
         grant: None,
-        taken: 0,
+        appetite: Appetite::default(),
     };
     let closed = connection.run(hang_up).await;
     tracing::debug!(%address, peer_id = %handshake.peer_id, reason = %closed, "peer has gone");

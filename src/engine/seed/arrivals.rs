@@ -15,7 +15,7 @@ use super::peer::Seeding;
 use crate::ambient;
 use crate::domain::session::Session;
 use crate::domain::torrent::Torrent;
-use crate::engine::connection::Connection;
+use crate::engine::connection::{Appetite, Connection};
 use crate::engine::figures::Count;
 use crate::engine::limits::Connections;
 use crate::engine::transport::{Received, Stream, UtpPort};
@@ -172,7 +172,7 @@ impl Engine {
             options,
             read_size: READ_SIZE,
             grant: None,
-            taken: 0,
+            appetite: Appetite::default(),
         })
     }
 }
