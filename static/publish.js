@@ -12,9 +12,11 @@ function preparePublishing(form) {
   const PART_BYTES = 50 * 1024 * 1024; // what proxies let through
   const RETRY_MS = [500, 1000, 2000, 4000, 8000, ...Array(60).fill(15_000)];
   const REMEMBERED = "sower-drafts";
+  const isKnown = "mayEdit" in form.dataset; // to the server, by an account
   let chosen = []; // { path, file, sent, state, url, upload, cell }
   let found = null; // the draft of an earlier visit that has the chosen files
   let job = null; // what is being sent
+  let asked = null; // the last request for a draft, and its key
 
   document.documentElement.classList.add("scripted");
   document.querySelector(".dropwords").hidden = false;
@@ -152,9 +154,10 @@ function preparePublishing(form) {
     }
   }
 
-  function remember(id) {
+  // The draft of the chosen files, and what was typed since it was made; null once it has come to its end.
+  function remember(draft) {
     const drafts = remembered();
-    if (id) drafts[fingerprint()] = id;
+    if (draft) drafts[fingerprint()] = draft;
     else delete drafts[fingerprint()];
     try {
       localStorage.setItem(REMEMBERED, JSON.stringify(drafts));
@@ -179,29 +182,30 @@ function preparePublishing(form) {
   async function lookForDraft() {
     found = null;
     const key = fingerprint();
-    const id = remembered()[key];
+    const { id, typed } = remembered()[key] ?? {};
     if (!id) return;
     const answer = await fetch(`/api/v1/publications/${id}`).catch(() => null);
     if (!answer || job || fingerprint() !== key) return;
     const draft = answer.ok ? await answer.json() : null;
-    if (draft?.state !== "draft") return remember(null);
+    if (!["draft", "hashing"].includes(draft?.state)) return remember(null);
     const lengths = new Map(draft.files.map((file) => [file.path, file.length]));
     if (chosen.some(({ path, file }) => lengths.get(path) !== file.size)) return;
     found = draft;
-    byId("title").value = draft.title === draft.name ? "" : draft.title;
-    for (const name of ["description", "creator", "licence"]) byId(name).value = draft[name];
-    byId("tags").value = draft.tags.join(", ");
-    form.elements.unlisted.value = String(draft.unlisted);
-    for (const name of ["doi", "replaces"]) form.elements[name].value = draft[name] ?? "";
-    for (const name of ["trackers", "web_seeds"]) form.elements[name].value = draft[name].join("\n");
-    document.querySelector(".more").open = ["doi", "replaces", "trackers", "web_seeds", "links"].some((name) => draft[name]?.length > 0);
-    form.elements.links.value = draft.links.map(({ title, url }) => (title === url ? url : `${title} ${url}`)).join("\n");
+    fill({ ...draft, title: draft.title === draft.name ? "" : draft.title });
+    form.elements.format.value = draft.format;
+    form.elements.private.checked = draft.private;
     found.said = JSON.stringify(words());
+    if (typed) fill(typed);
     byId("found").textContent = `${size(draft.received_bytes)} of these files were sent before. Publish goes on from there.`;
     announce(byId("found").textContent);
   }
 
   // Sending
+
+  // What is typed meanwhile is not lost with the page.
+  form.addEventListener("input", () => {
+    if (job?.id) remember({ id: job.id, typed: words() });
+  });
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -241,7 +245,7 @@ function preparePublishing(form) {
     if (job !== mine) return; // cancelled meanwhile
     mine.id = draft.id;
     mine.said = draft.said;
-    remember(draft.id);
+    remember({ id: draft.id, typed: words() });
     const files = new Map(draft.files.map((file) => [file.path, file]));
     for (const item of chosen) {
       const file = files.get(item.path);
@@ -264,20 +268,25 @@ function preparePublishing(form) {
       private: form.elements.private.checked,
       files: chosen.map(({ path, file }) => ({ path, length: file.size })),
     };
+    const body = JSON.stringify(manifest);
+    // Asked again, because no answer came, it makes no second draft.
+    if (asked?.body !== body) asked = { body, key: newKey() };
+    const headers = { "Content-Type": "application/json" };
+    if (isKnown) headers["Idempotency-Key"] = asked.key;
     let answer;
     try {
-      answer = await fetch("/api/v1/publications", {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(manifest),
-        signal,
-      });
+      answer = await fetch("/api/v1/publications", { method: "POST", headers, body, signal });
     } catch {
       throw new Error("The server does not answer. Your choice is still here: try again.");
     }
     const said = await answer.json().catch(() => null);
     if (answer.status !== 201) throw new Error(said?.detail ?? explain(answer.status));
+    asked = null;
     return { ...said, said: JSON.stringify(about) };
+  }
+
+  function newKey() {
+    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
   // What is said of the files. It may still be changed while they are sent.
@@ -296,6 +305,17 @@ function preparePublishing(form) {
       trackers: lines("trackers"),
       web_seeds: lines("web_seeds"),
     };
+  }
+
+  // Puts such words, or those of a draft, into the form.
+  function fill(words) {
+    const fields = form.elements;
+    for (const name of ["title", "description", "creator", "licence", "doi", "replaces"]) fields[name].value = words[name] ?? "";
+    fields.tags.value = words.tags.join(", ");
+    fields.unlisted.value = String(words.unlisted);
+    for (const name of ["trackers", "web_seeds"]) fields[name].value = words[name].join("\n");
+    fields.links.value = words.links.map(({ title, url }) => (!title || title === url ? url : `${title} ${url}`)).join("\n");
+    document.querySelector(".more").open = ["doi", "replaces", "trackers", "web_seeds", "links"].some((name) => words[name]?.length > 0);
   }
 
   function lines(name) {
@@ -422,9 +442,15 @@ function preparePublishing(form) {
     byId("progress").value = 1;
     byId("pause").hidden = true;
     byId("cancel").hidden = true;
-    byId("status").textContent = "Everything is sent. Checking and publishing …";
-    announce("Everything is sent. The server checks and publishes.");
+    wait({});
     listen(job.id);
+  }
+
+  // Everything is sent; the server says what delays it, if something does.
+  function wait({ delayed_by: delay = "Everything is sent. Checking and publishing …" }) {
+    if (byId("status").textContent === delay) return;
+    byId("status").textContent = delay;
+    announce(delay);
   }
 
   function listen(id) {
@@ -433,6 +459,7 @@ function preparePublishing(form) {
       events.close();
       then(event);
     };
+    events.addEventListener("progress", ({ data }) => wait(JSON.parse(data)));
     events.addEventListener("published", close(() => published(id)));
     events.addEventListener("failed", close(({ data }) => refused(JSON.parse(data))));
     events.addEventListener("error", () => {
@@ -446,7 +473,10 @@ function preparePublishing(form) {
     const said = answer?.ok ? await answer.json() : null;
     if (said?.state === "published") published(id);
     else if (said?.state === "failed") refused(said);
-    else listen(id);
+    else {
+      wait(said ?? {});
+      listen(id);
+    }
   }
 
   async function published(id) {
@@ -522,7 +552,7 @@ function preparePublishing(form) {
     byId("progress").value = 0;
     byId("status").textContent = "Sending …";
     byId("found").textContent = "";
-    const fixed = "mayEdit" in form.dataset ? "[type=file], [name=format], [name=private], #chosen button" : "input, select, textarea, #chosen button";
+    const fixed = isKnown ? "[type=file], [name=format], [name=private], #chosen button" : "input, select, textarea, #chosen button";
     for (const control of form.querySelectorAll(fixed)) control.disabled = is;
   }
 

@@ -201,6 +201,7 @@ test("an upload is paused, left, and gone on with when the same files are chosen
   await check(page, "publish-sending-files");
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText(/· paused$/).waitFor();
+  await page.getByLabel("Description").fill("Typed while the files were sent.");
   await check(page, "publish-paused");
   page.on("dialog", (dialog) => dialog.accept());
   await page.close({ runBeforeUnload: true });
@@ -210,6 +211,7 @@ test("an upload is paused, left, and gone on with when the same files are chosen
   await page.getByLabel("Choose a folder").setInputFiles(folder);
   await page.locator("#found").getByText("were sent before").waitFor();
   assert.equal(await page.getByLabel("Title").inputValue(), "Left and found again");
+  assert.equal(await page.getByLabel("Description").inputValue(), "Typed while the files were sent.");
   await check(page, "publish-found");
   sent = 0;
   await page.route("**/api/v1/uploads/*", async (route) => {
@@ -220,6 +222,36 @@ test("an upload is paused, left, and gone on with when the same files are chosen
   await page.waitForURL("**/p/*");
   assert.equal(sent, 141, "files were sent again");
   assert.equal(await page.locator("h1").innerText(), "Left and found again");
+  await page.getByText("Typed while the files were sent.").first().waitFor();
+  await page.close();
+});
+
+test("a request whose answer is lost makes no second draft, and what delays a publication is said", async () => {
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByLabel("Choose files").setInputFiles({ name: "answered late.bin", mimeType: "", buffer: Buffer.alloc(2000, 7) });
+  const made = [];
+  await page.route("**/api/v1/publications", async (route) => {
+    const response = await route.fetch();
+    made.push((await response.json()).id);
+    if (made.length === 1) await route.abort();
+    else await route.fulfill({ response });
+  });
+  const full = "Everything is here, but the disk is full.";
+  let listened = 0;
+  await page.route("**/events", async (route) => {
+    if (++listened > 1) return route.continue();
+    const body = `retry: 1500\nevent: progress\ndata: ${JSON.stringify({ delayed_by: full })}\n\n`;
+    await route.fulfill({ contentType: "text/event-stream", body });
+  });
+  const publish = page.getByRole("button", { name: "Publish" });
+  await publish.click();
+  await page.getByRole("alert").getByText("does not answer").waitFor();
+  await publish.click();
+  await page.locator("#status").getByText(full).waitFor();
+  await page.waitForURL("**/p/*");
+  assert.equal(made.length, 2);
+  assert.equal(made[0], made[1], "there are two drafts");
   await page.close();
 });
 
