@@ -37,6 +37,8 @@ struct Progress {
     head: Option<usize>,
     /// Whether to let the reader look at what came before it gets more: it would take all there is into memory.
     pauses: bool,
+    /// Whether the reader has given anything yet.
+    has_given: bool,
     failure: Option<BodyError>,
 }
 
@@ -46,16 +48,27 @@ impl SharedBody {
             body: PatientBody::new(body, limits),
             head: None,
             pauses: false,
+            has_given: false,
             failure: None,
         })))
     }
 
     pub(super) fn expect_head(&self) {
-        self.progress().head = Some(0);
+        let mut progress = self.progress();
+        progress.head = Some(0);
+        progress.pauses = progress.has_given;
     }
 
     pub(super) fn expect_content(&self) {
         self.progress().head = None;
+        self.expect_more();
+    }
+
+    /// Notes that the reader gave something of what it holds: it may have more of it, as of many small files.
+    pub(super) fn expect_more(&self) {
+        let mut progress = self.progress();
+        progress.has_given = true;
+        progress.pauses = true;
     }
 
     /// Why the multipart reader gave up.
@@ -169,5 +182,62 @@ impl From<BodyError> for WebError {
                 "The upload broke off before its end, so nothing was published. Try again.".to_owned(),
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+    use futures_util::stream;
+    use http::header::CONTENT_TYPE;
+
+    use super::*;
+
+    /// A sender that is always faster than we are.
+    #[tokio::test]
+    async fn of_many_small_files_no_more_is_taken_in_than_is_given_out() {
+        const CHUNK: usize = 64 * 1024;
+        let file = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"f\"\r\n\r\n{}\r\n",
+            "x".repeat(1000)
+        );
+        let form = Bytes::from(file.repeat(2000) + "--b--\r\n");
+        let came = Arc::new(AtomicUsize::new(0));
+        let chunks = (0..form.len()).step_by(CHUNK).map({
+            let (form, came) = (form.clone(), Arc::clone(&came));
+            move |at| {
+                let chunk = form.slice(at..form.len().min(at + CHUNK));
+                came.fetch_add(chunk.len(), Ordering::Relaxed);
+                Ok::<_, std::io::Error>(chunk)
+            }
+        });
+        let limits = Limits {
+            patience: Duration::from_mins(1),
+            bytes_per_second: 0,
+            bytes: u64::MAX,
+        };
+        let body = SharedBody::new(Body::from_stream(stream::iter(chunks)), limits);
+        let mut request = Request::builder()
+            .header(CONTENT_TYPE, "multipart/form-data; boundary=b")
+            .body(Body::from_stream(body.clone()))
+            .unwrap();
+        DefaultBodyLimit::disable().apply(&mut request);
+        let mut multipart = Multipart::from_request(request, &()).await.unwrap();
+        let mut given = 0;
+        loop {
+            body.expect_head();
+            let Some(mut field) = multipart.next_field().await.unwrap() else {
+                break;
+            };
+            body.expect_content();
+            while field.chunk().await.unwrap().is_some() {
+                body.expect_more();
+            }
+            given += file.len();
+            assert!(came.load(Ordering::Relaxed) < given + 3 * CHUNK);
+        }
+        assert_eq!(given, 2000 * file.len());
     }
 }

@@ -237,6 +237,7 @@ async fn receive_file(
     body: &SharedBody,
 ) -> Result<(), WebError> {
     while let Some(bytes) = field.chunk().await.map_err(|error| body.explain(&error))? {
+        body.expect_more();
         upload.write(bytes).await?;
     }
     Ok(())
