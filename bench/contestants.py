@@ -221,7 +221,7 @@ class Floor:
 
 
 class Nginx:
-    """nginx as one process that sends a folder's files by sendfile."""
+    """nginx as one process that sends a folder's files by sendfile, and takes what is put there."""
 
     def __init__(self, arena, folder):
         state = arena.folder / "nginx"
@@ -238,12 +238,13 @@ http {{
     tcp_nopush on;
     access_log off;
     keepalive_requests 1000000000;
+    client_max_body_size 0;
     client_body_temp_path {state}/body;
     proxy_temp_path {state}/proxy;
     fastcgi_temp_path {state}/fastcgi;
     uwsgi_temp_path {state}/uwsgi;
     scgi_temp_path {state}/scgi;
-    server {{ listen 127.0.0.1:{port}; root {folder}; }}
+    server {{ listen 127.0.0.1:{port}; root {folder}; dav_methods PUT; create_full_put_path on; }}
 }}
 """)
         self.process = arena.start("nginx", ["nginx", "-p", state, "-c", state / "nginx.conf", "-e", "stderr"])
