@@ -245,6 +245,7 @@ function preparePublishing(form) {
     if (job !== mine) return; // cancelled meanwhile
     mine.id = draft.id;
     mine.said = draft.said;
+    byId("draft").href = `/p/${draft.id}`;
     remember({ id: draft.id, typed: words() });
     const files = new Map(draft.files.map((file) => [file.path, file]));
     for (const item of chosen) {
@@ -551,6 +552,7 @@ function preparePublishing(form) {
     byId("pause").textContent = "Pause";
     byId("progress").value = 0;
     byId("status").textContent = "Sending …";
+    byId("draft").removeAttribute("href");
     byId("found").textContent = "";
     const fixed = isKnown ? "[type=file], [name=format], [name=private], #chosen button" : "input, select, textarea, #chosen button";
     for (const control of form.querySelectorAll(fixed)) control.disabled = is;

@@ -60,3 +60,21 @@ for (const input of document.querySelectorAll("[data-reveal]")) {
   input.before(wrap);
   wrap.append(input, button);
 }
+
+// How far a draft is, until its page is another one.
+for (const place of document.querySelectorAll("[data-draft]")) {
+  const events = new EventSource(`/api/v1/publications/${place.dataset.draft}/events`);
+  const { state } = place.dataset;
+  const delayed = place.querySelector(".notice") !== null;
+  events.addEventListener("progress", ({ data }) => {
+    const now = JSON.parse(data);
+    if (now.state !== state || ("delayed_by" in now) !== delayed) return location.reload();
+    if (state !== "draft") return;
+    const percent = Math.floor((now.received_bytes / now.total_length) * 100);
+    place.querySelector("progress").value = percent;
+    const [far, finished] = [place.querySelector("#far"), place.querySelector("#finished")];
+    far.textContent = `Being sent: ${percent}% of ${far.dataset.size}`;
+    finished.textContent = `${now.finished_files.toLocaleString("en")} of ${finished.dataset.files}`;
+  });
+  for (const end of ["published", "failed"]) events.addEventListener(end, () => location.reload());
+}

@@ -199,6 +199,9 @@ test("an upload is paused, left, and gone on with when the same files are chosen
   await page.getByRole("button", { name: "Publish" }).click();
   await page.getByText(/^60 of 201 files/).waitFor();
   await check(page, "publish-sending-files");
+  const [own] = await Promise.all([people.waitForEvent("page"), page.getByRole("link", { name: "Its own page" }).click()]);
+  await own.getByText("60 of 201 files").waitFor();
+  await own.close();
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText(/· paused$/).waitFor();
   await page.getByLabel("Description").fill("Typed while the files were sent.");
@@ -252,6 +255,26 @@ test("a request whose answer is lost makes no second draft, and what delays a pu
   await page.waitForURL("**/p/*");
   assert.equal(made.length, 2);
   assert.equal(made[0], made[1], "there are two drafts");
+  await page.close();
+});
+
+test("the page of a draft follows it until it is the publication's", async () => {
+  const page = await people.newPage();
+  const headers = { "Content-Type": "application/json" };
+  const files = ["one.bin", "two.bin"].map((path) => ({ path, length: 4000 }));
+  const answer = await page.request.post(`${server.url}/api/v1/publications`, { headers, data: JSON.stringify({ title: "Still coming", files }) });
+  const draft = await answer.json();
+  const send = (number) => page.request.patch(draft.files[number].upload_url, {
+    headers: { "Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0" },
+    data: Buffer.alloc(4000, number + 1),
+  });
+  await page.goto(`${server.url}/p/${draft.id}`);
+  await page.getByText("Being sent: 0% of 8 kB").waitFor();
+  assert.equal((await send(0)).status(), 204);
+  await page.getByText("Being sent: 50% of 8 kB").waitFor();
+  await check(page, "draft");
+  assert.equal((await send(1)).status(), 204);
+  await page.getByRole("link", { name: "Download torrent" }).waitFor();
   await page.close();
 });
 

@@ -574,3 +574,63 @@ fn the_server_ends_in_time_with_uploads_under_way() {
     }
     assert_eq!(ada.end_of(&draft)["state"], "published");
 }
+
+#[test]
+fn a_draft_has_a_page_for_its_maker_that_becomes_the_publications() {
+    let server = Server::start_with(&[("SOWER_PUBLISH__WHO", "anyone")]);
+    let url = format!("{}/api/v1/publications", server.url);
+    let files = json!([{ "path": "x", "length": 1000 }, { "path": "y", "length": 1000 }]);
+    let manifest = json!({ "title": "Of <marshes>", "files": files }).to_string();
+    let typed = ["Content-Type: application/json"];
+    let draft = ask("POST", &url, &typed, Some(&manifest)).json();
+    let page = format!("{}/p/{}", server.url, draft["id"].as_str().unwrap());
+    let look = || ask("GET", &page, &[], None);
+    let made = look();
+    assert_eq!(made.status, 200, "{}", made.body);
+    assert_eq!(made.header("cache-control"), Some("no-store"));
+    for words in [
+        "Of &#60;marshes&#62;",
+        "Being sent: 0% of 2 kB",
+        ">0 of 2 files",
+        "http-equiv=\"refresh\"",
+        "noindex",
+    ] {
+        assert!(made.body.contains(words), "{words}: {}", made.body);
+    }
+    let torrent = ask("GET", &format!("{page}.torrent"), &[], None);
+    assert_eq!(torrent.status, 404);
+
+    let ada = Uploader::new(&server, "ada");
+    ada.send(&upload(&server, &draft, 0), 0, &some_bytes(1000, 1));
+    let half = look().body;
+    assert!(
+        half.contains("Being sent: 50% of 2 kB") && half.contains(">1 of 2 files"),
+        "{half}"
+    );
+    ada.send(&upload(&server, &draft, 1), 0, &some_bytes(1000, 2));
+    assert_eq!(ada.end_of(&draft)["state"], "published");
+    assert!(look().body.contains("Download torrent"));
+
+    // The same once more comes to nothing, and the page says what is there already.
+    let again = ask("POST", &url, &typed, Some(&manifest)).json();
+    ada.send(&upload(&server, &again, 0), 0, &some_bytes(1000, 1));
+    ada.send(&upload(&server, &again, 1), 0, &some_bytes(1000, 2));
+    assert_eq!(ada.end_of(&again)["state"], "failed");
+    let failed = ask(
+        "GET",
+        &format!("{}/p/{}", server.url, again["id"].as_str().unwrap()),
+        &[],
+        None,
+    )
+    .body;
+    assert!(
+        failed.contains("Not published.") && failed.contains("To that publication"),
+        "{failed}"
+    );
+    assert!(!failed.contains("http-equiv"), "{failed}");
+
+    // Whose it is not does not see it.
+    let hers = ada.draft(&[("z", 5)]);
+    let hers = format!("{}/p/{}", server.url, hers["id"].as_str().unwrap());
+    assert_eq!(ask("GET", &hers, &[], None).status, 404);
+}

@@ -4,6 +4,7 @@ mod about;
 pub(super) mod account;
 pub(super) mod browse;
 mod details;
+mod draft;
 pub(super) mod edit;
 pub(super) mod markdown;
 pub(super) mod preview;

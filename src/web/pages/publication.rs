@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use super::Frame;
 use super::about::About;
 use super::details::name_in_words;
+use super::draft;
 use super::takedowns::may_take_down;
 use super::versions::Versions;
 use crate::ambient;
@@ -175,6 +176,12 @@ pub(in crate::web) async fn page_or_torrent(
 ) -> Result<Response, WebError> {
     let viewer = viewer.as_ref();
     let (id, kind) = name.split_once('.').unwrap_or((&name, ""));
+    // A draft that is published meanwhile is found on the shelf.
+    if kind.is_empty()
+        && let Some(draft) = draft::page(&state, viewer, id).await?
+    {
+        return Ok(draft);
+    }
     let shelved = match kind {
         "" | "torrent" | "magnet" | "bib" => state.shelf.find(id).await?,
         _ => return Err(WebError::no_publication()),
