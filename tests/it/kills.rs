@@ -28,17 +28,17 @@ fn send_until_killed(request: &Request<'_>, bytes: &[u8], from: usize) -> usize 
 }
 
 /// Where parts of a file go. By hand, for a broken connection is no failure here.
-struct Request<'a> {
-    address: &'a str,
-    token: &'a str,
-    path: &'a str,
+pub(crate) struct Request<'a> {
+    pub(crate) address: &'a str,
+    pub(crate) token: &'a str,
+    pub(crate) path: &'a str,
     /// Whether each part has a checksum.
-    is_on_trial: bool,
+    pub(crate) is_on_trial: bool,
 }
 
 impl Request<'_> {
     /// Sends a part, and gives what the server says that it has; `None` where it says nothing any more.
-    fn send(&self, offset: usize, part: &[u8]) -> Option<usize> {
+    pub(crate) fn send(&self, offset: usize, part: &[u8]) -> Option<usize> {
         let checksum = if self.is_on_trial {
             let sum = sha1::Digest::finalize(sha1::Digest::chain_update(
                 <sha1::Sha1 as sha1::Digest>::new(),
@@ -72,7 +72,7 @@ impl Request<'_> {
     }
 }
 
-fn path_of(url: &str) -> String {
+pub(crate) fn path_of(url: &str) -> String {
     let (_, path) = url.split_once("/api/").unwrap();
     format!("/api/{path}")
 }
@@ -219,7 +219,7 @@ fn forms_are_published_whole_or_not_at_all_whenever_the_server_is_killed() {
 }
 
 /// Holds what lies in the data directory against what is published: so many files, and nothing staged.
-fn expect_nothing_unowned(server: &Server, files: usize) {
+pub(crate) fn expect_nothing_unowned(server: &Server, files: usize) {
     let staging = server.folder().join("data/content/staging");
     wait_for("nothing to be staged", || {
         (std::fs::read_dir(&staging).unwrap().count() == 0).then_some(())

@@ -36,6 +36,7 @@ mod magnet_command;
 mod particulars;
 mod peer;
 mod peer_exchange;
+mod power_cuts;
 mod proxies;
 mod publish;
 mod publish_command;

@@ -9,6 +9,9 @@ use serde_json::Value;
 /// How long anything here may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For small disks.
+const NO_RESERVE: [(&str, &str); 1] = [("SOWER_CONTENT__RESERVE_BYTES", "0")];
+
 /// A running `sower serve`. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -38,6 +41,39 @@ impl Server {
             eprintln!("skipped: no disk can be mounted here");
         }
         Some(Self::start_in(folder, Some(disk?), environment))
+    }
+
+    /// Starts a server whose data directory is a disk of its own that can be [copied](SmallDisk::copy); `None` where that cannot be made.
+    pub(crate) fn start_on_disk_image(bytes: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::format(folder.path(), bytes);
+        if disk.is_none() {
+            eprintln!("skipped: no image of a disk can be mounted here");
+        }
+        Some(Self::start_in(folder, Some(disk?), &NO_RESERVE))
+    }
+
+    /// Starts a server on a copy of another one's disk.
+    pub(crate) fn start_on_copy(folder: tempfile::TempDir) -> Self {
+        let disk = SmallDisk::mount_image(folder.path()).unwrap();
+        Self::start_in(folder, Some(disk), &NO_RESERVE)
+    }
+
+    /// Looks at something while the server stands still, and nothing that it has asked of the disk is under way.
+    pub(crate) fn while_stopped<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.signal("-STOP");
+        let threads = format!("/proc/{}/task", self.child.id());
+        wait_for("all threads to stand still", || {
+            let mut threads = std::fs::read_dir(&threads).unwrap();
+            let all = threads.all(|thread| {
+                let stat = std::fs::read_to_string(thread.unwrap().path().join("stat"));
+                stat.is_ok_and(|stat| stat.rsplit(')').next().unwrap().starts_with(" T"))
+            });
+            all.then_some(())
+        });
+        let seen = look();
+        self.signal("-CONT");
+        seen
     }
 
     fn start_in(
@@ -231,7 +267,7 @@ impl Server {
     }
 }
 
-/// A disk in memory.
+/// A disk in memory, or in a file.
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -241,6 +277,54 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]);
         let mounted = mount.arg(&place).output().ok()?;
         mounted.status.success().then_some(Self(place))
+    }
+
+    /// Makes a disk in a file of `folder`. Its journal is written when somebody syncs, and not by itself within any test's time.
+    fn format(folder: &Path, bytes: u64) -> Option<Self> {
+        let image = Self::image(folder);
+        std::fs::File::create(&image)
+            .unwrap()
+            .set_len(bytes)
+            .unwrap();
+        let formatted = Command::new("mkfs.ext4")
+            .args(["-q", "-F"])
+            .arg(image)
+            .output()
+            .ok()?;
+        formatted
+            .status
+            .success()
+            .then(|| Self::mount_image(folder))?
+    }
+
+    fn mount_image(folder: &Path) -> Option<Self> {
+        let place = folder.join("data");
+        std::fs::create_dir(&place).unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-o", "loop,commit=600"])
+            .arg(Self::image(folder));
+        let mounted = mount.arg(&place).output().ok()?;
+        mounted.status.success().then_some(Self(place))
+    }
+
+    fn image(folder: &Path) -> PathBuf {
+        folder.join("disk")
+    }
+
+    /// The disk as a power cut at this moment would leave it, for [`Server::start_on_copy`]: without what is in the system's memory only.
+    /// Nobody may write to it meanwhile.
+    pub(crate) fn copy(&self) -> tempfile::TempDir {
+        let (image, folder) = (
+            Self::image(self.0.parent().unwrap()),
+            tempfile::tempdir().unwrap(),
+        );
+        wait_for("the disk to come to rest", || {
+            let bytes = std::fs::read(&image).unwrap();
+            (bytes == std::fs::read(&image).unwrap())
+                .then(|| std::fs::write(Self::image(folder.path()), bytes).unwrap())
+        });
+        folder
     }
 
     /// Bytes that are free.

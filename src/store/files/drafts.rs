@@ -3,7 +3,7 @@
 //! How much of a file is there is its length. Where bytes were appended on trial, `{number}.from` says what the length was before.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -100,8 +100,14 @@ impl DraftFolder {
                 opened.sync_all()?;
             }
         }
-        rustix::fs::unlinkat(&*self.folder, marker, AtFlags::empty()).map_err(to_store_error)
+        remove_marker(&self.folder, &marker).map_err(to_store_error)
     }
+}
+
+/// Ends a trial for good: a marker that came back after a power cut would take bytes away that count by then.
+fn remove_marker(folder: &OwnedFd, marker: &str) -> rustix::io::Result<()> {
+    rustix::fs::unlinkat(folder, marker, AtFlags::empty())?;
+    rustix::fs::fsync(folder)
 }
 
 fn marker(file: u32) -> String {
@@ -218,8 +224,7 @@ impl Appending for Appended {
     fn keep(mut self: Box<Self>) -> Result<(), StoreError> {
         self.write_back.finish()?;
         if let Some(Trial { folder, marker, .. }) = &self.trial {
-            rustix::fs::unlinkat(&**folder, marker.as_str(), AtFlags::empty())
-                .map_err(to_store_error)?;
+            remove_marker(folder, marker).map_err(to_store_error)?;
             self.trial = None;
         }
         Ok(())
@@ -230,10 +235,10 @@ impl Drop for Appended {
     fn drop(&mut self) {
         if let Some(Trial { folder, marker, at }) = &self.trial {
             // Should this fail, the marker is still there for the next start, and whoever appends next begins where this began.
-            let _ = self.file.set_len(*at).and_then(|()| {
-                rustix::fs::unlinkat(&**folder, marker.as_str(), AtFlags::empty())
-                    .map_err(io::Error::from)
-            });
+            let _ = self
+                .file
+                .set_len(*at)
+                .and_then(|()| Ok(remove_marker(folder, marker)?));
         }
     }
 }
