@@ -14,6 +14,8 @@ session = libtorrent.session({
     "enable_natpmp": False,
     "unchoke_slots_limit": -1,
     "connections_limit": int(connections),
+    # Peers beyond those of its list, 3,000 by default, it turns away.
+    "max_peerlist_size": 0,
     "listen_queue_size": 1000,
 })
 torrent = libtorrent.add_torrent_params()
