@@ -27,6 +27,7 @@ mod edits;
 mod encryption;
 mod feed;
 mod filters;
+mod hostile;
 mod idempotency;
 mod import;
 mod kills;

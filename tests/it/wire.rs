@@ -9,18 +9,19 @@ use sower::proto::wire::message::{Message, RawBlock};
 use crate::peer::ScriptedPeer;
 use crate::support::Server;
 
-struct Seed {
-    server: Server,
-    info_hash: InfoHash,
-    content: Vec<u8>,
-    piece_length: u32,
+/// A server with one publication of many pieces.
+pub(crate) struct Seed {
+    pub(crate) server: Server,
+    pub(crate) info_hash: InfoHash,
+    pub(crate) content: Vec<u8>,
+    pub(crate) piece_length: u32,
 }
 
 fn seed() -> Seed {
     seed_with(&[])
 }
 
-fn seed_with(environment: &[(&str, &str)]) -> Seed {
+pub(crate) fn seed_with(environment: &[(&str, &str)]) -> Seed {
     let server = Server::start_with(environment);
     let token = server.token();
     let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -37,12 +38,12 @@ fn seed_with(environment: &[(&str, &str)]) -> Seed {
 }
 
 impl Seed {
-    fn peer(&self) -> ScriptedPeer {
+    pub(crate) fn peer(&self) -> ScriptedPeer {
         ScriptedPeer::greet(&self.server.address(), self.info_hash)
     }
 
     /// After whatever else happened, an honest peer still gets its blocks.
-    fn serves_an_honest_peer(&self) {
+    pub(crate) fn serves_an_honest_peer(&self) {
         let mut peer = self.peer();
         peer.become_unchoked();
         let begin = 16_384.min(self.piece_length - 1_000);
