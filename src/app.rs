@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::discovery::nat::Transport;
 use crate::domain::networks::Networks;
 use crate::door::{self, Entrance, Guests};
-use crate::engine::Engine;
+use crate::engine::{Engine, Identity};
 use crate::proto::id::PeerId;
 use crate::publish::Ingest;
 use crate::reader::Reader;
@@ -160,7 +160,7 @@ impl App {
         let reader = Reader::new(Arc::clone(&content));
         let scrubber = Scrubber::new(catalog.clone(), reader.clone(), config.scrub.clone());
         let watcher = watcher(&config, &ingest, &reader, &database).await?;
-        let engine = engine(&config, &catalog, &reader, peer_id);
+        let engine = engine(&config, &catalog, &reader, dht.identity(peer_id));
         let seed = EmbeddedSeed {
             peer_id,
             addresses: addresses.clone(),
@@ -296,9 +296,9 @@ fn public_url(config: &Config, listen: SocketAddr) -> Result<Url, url::ParseErro
     }
 }
 
-fn engine(config: &Config, catalog: &Catalog, reader: &Reader, peer_id: PeerId) -> Engine {
+fn engine(config: &Config, catalog: &Catalog, reader: &Reader, identity: Identity) -> Engine {
     let options = config.peer.clone();
-    Engine::new(catalog.clone(), reader.clone(), options, peer_id)
+    Engine::new(catalog.clone(), reader.clone(), options, identity)
 }
 
 async fn watcher(

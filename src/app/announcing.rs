@@ -15,7 +15,8 @@ use crate::ambient;
 use crate::catalog::Catalog;
 use crate::discovery::dht::{Dht, Options, Worker};
 use crate::domain::dht::rota::Rota;
-use crate::proto::id::InfoHash;
+use crate::engine::{self, Identity};
+use crate::proto::id::{InfoHash, PeerId};
 use crate::store::StoreError;
 use crate::web::Links;
 
@@ -56,6 +57,18 @@ impl DhtNode {
     /// The port that packets of other nodes come in by.
     pub(super) fn port(&self) -> Option<u16> {
         self.0.as_ref().map(|node| node.port)
+    }
+
+    /// Who the engine beside it is; peers are told of the node if it answers others.
+    pub(super) fn identity(&self, peer_id: PeerId) -> Identity {
+        let asked = self.0.as_ref().filter(|node| !node.options.read_only);
+        Identity {
+            peer_id,
+            dht: asked.map(|node| engine::DhtNode {
+                port: node.port,
+                heard: node.dht.heard(),
+            }),
+        }
     }
 
     /// Links that name it where others may ask it.

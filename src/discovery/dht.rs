@@ -25,6 +25,9 @@ use crate::proto::id::InfoHash;
 /// Searches that wait for the node to have room, at most; whoever brings more waits too.
 const WAITING: usize = 16;
 
+/// Nodes of peers that wait to be asked, at most; the rest is lost.
+const HEARD: usize = 64;
+
 /// How often addresses to begin with are looked up again.
 const ENTRY_INTERVAL: Duration = Duration::from_mins(5);
 
@@ -89,6 +92,7 @@ impl Default for Options {
 #[derive(Clone, Debug)]
 pub struct Dht {
     commands: mpsc::Sender<Command>,
+    heard: mpsc::Sender<SocketAddr>,
     /// Written by the worker, once a second at most.
     figures: Arc<Mutex<Figures>>,
 }
@@ -110,6 +114,8 @@ pub struct Worker {
     node: Node,
     bootstrap: Vec<String>,
     commands: mpsc::Receiver<Command>,
+    /// Where nodes are said to be.
+    heard: mpsc::Receiver<SocketAddr>,
     searches: HashMap<SearchId, Command>,
     figures: Arc<Mutex<Figures>>,
     figures_due: Instant,
@@ -142,6 +148,7 @@ impl Dht {
             stored_peers_per_torrent: options.stored_peers_per_torrent,
         };
         let (commands, received) = mpsc::channel(WAITING);
+        let (tell, heard) = mpsc::channel(HEARD);
         let figures = Arc::default();
         let worker = Worker {
             figures: Arc::clone(&figures),
@@ -151,9 +158,20 @@ impl Dht {
             node: Node::new(bounds, ambient::now(), &mut ambient::rng()),
             bootstrap: options.bootstrap.iter().cloned().chain(entries).collect(),
             commands: received,
+            heard,
             searches: HashMap::new(),
         };
-        Ok((Self { commands, figures }, worker))
+        let dht = Self {
+            commands,
+            heard: tell,
+            figures,
+        };
+        Ok((dht, worker))
+    }
+
+    /// Takes addresses where others say that their nodes are.
+    pub fn heard(&self) -> mpsc::Sender<SocketAddr> {
+        self.heard.clone()
     }
 
     /// What the node knows and has done.
@@ -210,6 +228,7 @@ impl Worker {
                 },
                 // A search that began before there is anybody to ask would find nothing.
                 Some(command) = self.commands.recv(), if has_entered && self.node.has_room() => self.begin(command),
+                Some(address) = self.heard.recv() => self.node.hear_of(address, ambient::now(), &mut ambient::rng()),
                 () = sleep_until(due.into()) => {
                     self.abandon_unwanted();
                     self.node.handle_timeout(ambient::now(), &mut ambient::rng());

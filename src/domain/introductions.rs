@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_mins(1);
 const MAX_NEWS: usize = 1_000;
 
 /// Ports below this are of services that no peer would be.
-const FIRST_PEER_PORT: u16 = 1_024;
+pub const FIRST_PEER_PORT: u16 = 1_024;
 
 /// The peers of one torrent, as far as they may be introduced or want to be told.
 #[derive(Debug, Default)]

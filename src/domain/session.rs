@@ -76,6 +76,8 @@ pub enum Output {
     },
     /// A block that we asked for will not come from this peer.
     Lost(Block),
+    /// The peer has a node of the DHT at that port (BEP 5).
+    DhtPort(u16),
     /// A message of the extension protocol (BEP 10).
     Extended {
         /// Which, as our extension handshake numbered them; 0 is the handshake.
@@ -252,10 +254,13 @@ impl Session {
         match message {
             // We ask for no hashes, so none are expected.
             Message::KeepAlive
-            | Message::Port(_)
             | Message::Hashes { .. }
             | Message::HashReject(_)
             | Message::Unknown(_) => Ok(()),
+            Message::Port(port) => {
+                self.outputs.push_back(Output::DhtPort(port));
+                Ok(())
+            }
             Message::Choke => {
                 self.peer_chokes();
                 Ok(())
@@ -430,6 +435,11 @@ impl Session {
                 Message::NotInterested
             });
         }
+    }
+
+    /// Tells the peer at which port our node of the DHT is (BEP 5).
+    pub fn tell_dht_port(&mut self, port: u16) {
+        self.send(Message::Port(port));
     }
 
     /// Sends a message of the extension protocol; `id` as the peer's extension handshake numbered it.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{choker, session};
 
 pub use figures::{Census, Count, Figures, Manner};
-pub use seed::Engine;
+pub use seed::{DhtNode, Engine, Identity};
 pub use transport::{Datagram, Encryption, UtpPort};
 
 /// The bounds of the peer engine.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,24 @@ const HANDSHAKES: usize = 256;
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
+/// Who the engine is to its peers.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its name in handshakes.
+    pub peer_id: PeerId,
+    /// The node of the DHT that stands beside it, if there is one.
+    pub dht: Option<DhtNode>,
+}
+
+/// A node of the DHT, as far as peers are told of it and tell of theirs (BEP 5).
+#[derive(Debug)]
+pub struct DhtNode {
+    /// Where its packets come in.
+    pub port: u16,
+    /// Takes the addresses of peers' nodes. What does not fit is lost: a node lives by few others.
+    pub heard: mpsc::Sender<SocketAddr>,
+}
+
 struct Inner {
     catalog: Catalog,
     reader: Reader,
@@ -55,6 +74,7 @@ struct Inner {
     connections: Connections,
     rates: UploadRates,
     figures: Figures,
+    dht: Option<DhtNode>,
     next_peer: AtomicU64,
     /// The torrents that have peers. Locked before any torrent's own lock; never held over an await.
     awake: Mutex<Swarms>,
@@ -97,9 +117,9 @@ struct Peers {
 }
 
 impl Engine {
-    /// An engine that serves what `catalog` lists from where `reader` reads it, under the name `peer_id`.
-    pub fn new(catalog: Catalog, reader: Reader, options: Options, peer_id: PeerId) -> Self {
-        let reception = Reception::new(peer_id, &options);
+    /// An engine that serves what `catalog` lists from where `reader` reads it, under that identity.
+    pub fn new(catalog: Catalog, reader: Reader, options: Options, identity: Identity) -> Self {
+        let reception = Reception::new(&identity, &options);
         // Whoever shakes hands may find a place although all are taken.
         let connections = options.connections.saturating_add(HANDSHAKES);
         let connections = Connections::new(connections, options.connections_per_address);
@@ -108,6 +128,7 @@ impl Engine {
             reader,
             rates: UploadRates::new(&options, ambient::now()),
             figures: Figures::default(),
+            dht: identity.dht,
             reception,
             connections,
             next_peer: AtomicU64::new(0),

@@ -100,6 +100,8 @@ pub(crate) enum HandshakeError {
 /// How peers that connect to us are received.
 pub(crate) struct Reception {
     peer_id: PeerId,
+    /// What our handshakes say that we speak.
+    reserved: Reserved,
     deadline: Duration,
     encryption: Encryption,
     /// The arithmetic of keys is the only costly thing that a stranger can ask for.
@@ -118,9 +120,14 @@ pub(crate) struct Received {
 }
 
 impl Reception {
-    pub(crate) fn new(peer_id: PeerId, options: &super::Options) -> Self {
+    pub(crate) fn new(identity: &super::Identity, options: &super::Options) -> Self {
+        let reserved = Reserved::OURS;
         Self {
-            peer_id,
+            peer_id: identity.peer_id,
+            reserved: match identity.dht {
+                Some(_) => reserved.with_dht(),
+                None => reserved,
+            },
             deadline: Duration::from_secs(options.handshake_timeout),
             encryption: options.encryption,
             keys: NetworkRate::new(options.keys_per_minute, KEY_BURST),
@@ -183,6 +190,7 @@ impl Reception {
     ) -> Option<(PublicationId, Handshake)> {
         let listed = catalog.listed(wanted)?;
         let mut answer = Handshake::ours(*wanted, self.peer_id);
+        answer.reserved = self.reserved;
         if let Some(v2) = listed.v2 {
             answer.reserved = answer.reserved.with_v2();
             // BEP 52, "upgrade path": whoever speaks v2 is answered with the v2 name of a hybrid.

@@ -1,13 +1,18 @@
 //! The DHT, between real programs on this machine: who finds whom without a tracker (BEP 5).
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use serde_json::Value;
 use sower::proto::dht::{Body, Message, Query, Question};
 use sower::proto::id::InfoHash;
+use sower::proto::wire::handshake::Reserved;
+use sower::proto::wire::message as wire;
 
-use crate::support::{Server, get, run, wait_for};
+use crate::peer::ScriptedPeer;
+use crate::support::{PATIENCE, Server, get, run, wait_for};
 
 const CONTENT: &[u8] = b"found without a tracker";
 
@@ -53,27 +58,37 @@ impl Node {
     }
 
     fn ask(&self, question: Question) -> Body {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        self.ask_from("127.0.0.1", question).body
+    }
+
+    /// Asks from an address of the loopback.
+    fn ask_from(&self, ip: &str, question: Question) -> Heard {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(500)))
             .unwrap();
-        let query = Query {
-            id: [7; 20].into(),
-            is_read_only: true,
-            want: None,
-            question,
-        };
-        let message = Message {
-            transaction: b"tt".to_vec().into(),
-            body: Body::Query(query),
-        };
+        let question = packet_of(question);
         let mut packet = [0; 2_000];
         // Packets may be lost on this machine too, where too many come at once.
         let length = wait_for("the node to answer", || {
-            socket.send_to(&message.encode(), &self.address).unwrap();
+            socket.send_to(&question, &self.address).unwrap();
             socket.recv(&mut packet).ok()
         });
-        Message::decode(&packet[..length]).unwrap().body
+        Heard {
+            body: Message::decode(&packet[..length]).unwrap().body,
+            lengths: [question.len(), length],
+        }
+    }
+
+    /// The port of the node.
+    fn port(&self) -> u16 {
+        self.address.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
+    /// A peer that takes part in the DHT.
+    fn peer(&self, publication: &Value) -> ScriptedPeer {
+        let address = self.server.address();
+        ScriptedPeer::greet_speaking(&address, named(publication), Reserved::OURS.with_dht())
     }
 
     /// The peers of a torrent that the node tells a stranger.
@@ -84,6 +99,43 @@ impl Node {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// An answer, and how long the question and it were as packets.
+struct Heard {
+    body: Body,
+    lengths: [usize; 2],
+}
+
+fn packet_of(question: Question) -> Vec<u8> {
+    let query = Query {
+        id: [7; 20].into(),
+        is_read_only: true,
+        want: None,
+        question,
+    };
+    let message = Message {
+        transaction: b"tt".to_vec().into(),
+        body: Body::Query(query),
+    };
+    message.encode()
+}
+
+fn named(publication: &Value) -> InfoHash {
+    InfoHash::from_hex(publication["info_hash_v1"].as_str().unwrap()).unwrap()
+}
+
+/// The ports of nodes that a peer is told of, until it is unchoked.
+fn ports_told(mut peer: ScriptedPeer) -> Vec<u16> {
+    peer.send(&wire::Message::Interested);
+    let mut ports = Vec::new();
+    peer.next_that(|message| {
+        if let wire::Message::Port(port) = message {
+            ports.push(port);
+        }
+        (message == wire::Message::Unchoke).then_some(())
+    });
+    ports
 }
 
 /// The torrent without trackers, web seeds and nodes, but for those given.
@@ -222,4 +274,107 @@ fn noise_does_not_stop_the_node() {
     socket.send_to(&[b'l'; 60_000], &node.address).unwrap();
     assert!(matches!(node.ask(Question::Ping), Body::Answer(_)));
     assert!(matches!(node.ask(Question::Other), Body::Error(204, _)));
+}
+
+#[test]
+fn peers_are_told_of_the_node_and_theirs_is_asked() {
+    let node = Node::start(&[], &[]);
+    let public = node.publish(&[], "public.bin");
+    let private = node.publish(&[("private", "true")], "private.bin");
+    let plain = ScriptedPeer::greet(&node.server.address(), named(&public));
+    assert_eq!(ports_told(node.peer(&public)), [node.port()]);
+    assert!(ports_told(plain).is_empty());
+    assert!(ports_told(node.peer(&private)).is_empty());
+
+    let [own, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let port = |socket: &UdpSocket| wire::Message::Port(socket.local_addr().unwrap().port());
+    let mut secretive = node.peer(&private);
+    secretive.send(&port(&other));
+    secretive.become_unchoked();
+    let mut peer = node.peer(&public);
+    peer.send(&wire::Message::Port(0));
+    peer.send(&wire::Message::Port(80));
+    peer.send(&port(&own));
+    peer.send(&port(&other));
+    own.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut packet = [0; 2_000];
+    let length = own.recv(&mut packet).unwrap();
+    let asked = Message::decode(&packet[..length]).unwrap().body;
+    assert!(matches!(asked, Body::Query(it) if it.question == Question::Ping));
+    // One node is enough of a peer, and none of a private torrent's.
+    peer.become_unchoked();
+    node.ask(Question::Ping);
+    other.set_nonblocking(true).unwrap();
+    let heard = other.recv(&mut packet).map_err(|error| error.kind());
+    assert_eq!(heard, Err(ErrorKind::WouldBlock));
+}
+
+#[test]
+fn who_takes_no_part_says_so() {
+    let server = Server::start();
+    let (status, publication) = server.publish(&server.token(), &[], &[("a.bin", CONTENT)]);
+    assert_eq!(status, 201, "{publication}");
+    let (_, theirs) = ScriptedPeer::connect(&server.address())
+        .greeted(named(&publication), Reserved::OURS.with_dht());
+    assert!(!theirs.reserved.has_dht());
+}
+
+#[test]
+fn announces_need_a_token_of_their_own_address_and_are_bounded() {
+    let node = Node::start(&[], &[("SOWER_DHT__STORED_PEERS", "50")]);
+    let torrent = InfoHash::from([5; 20]);
+    let Body::Answer(answer) = node.ask(Question::GetPeers(torrent)) else {
+        panic!("no answer")
+    };
+    let token = answer.token.unwrap();
+    let announce = |port| Question::AnnouncePeer {
+        info_hash: torrent,
+        port: NonZeroU16::new(port),
+        token: token.clone(),
+    };
+    let elsewhere = node.ask_from("127.0.0.2", announce(7_000)).body;
+    assert!(matches!(elsewhere, Body::Error(203, _)), "{elsewhere:?}");
+    assert_eq!(node.server.metric("sower_dht_stored_peers"), 0);
+    for port in 7_000..7_200 {
+        assert!(matches!(node.ask(announce(port)), Body::Answer(_)));
+    }
+    wait_for("the count", || {
+        (node.server.metric("sower_dht_stored_peers") == 50).then_some(())
+    });
+    // Nobody is told three times what it said, however much is known.
+    for question in [
+        Question::Ping,
+        Question::FindNode([5; 20].into()),
+        Question::GetPeers(torrent),
+    ] {
+        let [asked, told] = node.ask_from("127.0.0.3", question).lengths;
+        assert!(told <= 3 * asked, "{told} bytes for {asked}");
+    }
+}
+
+#[test]
+fn who_asks_without_end_goes_unanswered_and_others_do_not() {
+    let node = Node::start(&[], &[("SOWER_DHT__QUERIES_PER_MINUTE", "60")]);
+    let greedy = UdpSocket::bind("127.0.0.1:0").unwrap();
+    greedy
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let mut answered = 0;
+    // In small lots, so that nothing is lost on the way.
+    for _ in 0..100 {
+        for _ in 0..10 {
+            greedy
+                .send_to(&packet_of(Question::Ping), &node.address)
+                .unwrap();
+        }
+        let lot = (0..10).take_while(|_| greedy.recv(&mut [0; 2_000]).is_ok());
+        let lot = lot.count();
+        answered += lot;
+        if lot < 10 {
+            break;
+        }
+    }
+    assert!((200..230).contains(&answered), "{answered} answers");
+    let other = node.ask_from("127.0.0.2", Question::Ping).body;
+    assert!(matches!(other, Body::Answer(_)));
 }

@@ -182,6 +182,15 @@ impl Server {
             * 1024
     }
 
+    /// The values of a line of the metrics, or of all that begin so, added up.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = String::from_utf8(get(&format!("{}/metrics", self.url))).unwrap();
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        lines
+            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+            .sum()
+    }
+
     /// Runs a command of the program on this server's data.
     pub(crate) fn sower(&self, arguments: &[&str], stdin: &str) -> Output {
         run(self.folder.path(), &self.environment, arguments, stdin)

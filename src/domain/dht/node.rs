@@ -143,6 +143,13 @@ impl Node {
         }
     }
 
+    /// Somebody has a node at that address, and says so: it is asked, unless very many are, or its family is out of reach.
+    pub fn hear_of(&mut self, address: SocketAddr, now: Instant, rng: &mut impl Rng) {
+        if self.bounds.families.covers(address) && self.may_check() && self.may_ask(now) {
+            self.check(address, now, rng);
+        }
+    }
+
     /// How many nodes are known.
     pub fn known(&self) -> usize {
         self.tables.iter().map(RoutingTable::len).sum()
@@ -382,12 +389,7 @@ impl Node {
         };
         let families = self.bounds.families;
         answer.nodes.retain(|node| {
-            let is_reached = if node.address.is_ipv4() {
-                families.v4
-            } else {
-                families.v6
-            };
-            is_reached && may_name(source, node.address) && node.id != self.id
+            families.covers(node.address) && may_name(source, node.address) && node.id != self.id
         });
         answer.peers.retain(|peer| may_name(source, *peer));
         let found = search.answered(source, answer);

@@ -231,6 +231,7 @@ impl Party for Leeching {
             Output::Send(_)
             | Output::Interest(_)
             | Output::Unchoked(_)
+            | Output::DhtPort(_)
             | Output::Extended { .. } => {}
         }
         if may_ask {

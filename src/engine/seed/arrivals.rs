@@ -164,6 +164,9 @@ impl Engine {
         if reserved.has_extension_protocol() {
             party.introduce(&mut session, source.ip());
         }
+        if reserved.has_dht() {
+            party.tell_of_node(&mut session);
+        }
         Some(Connection {
             stream: received.stream,
             received: received.rest,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::{Awake, Inner, Link, Newcomer};
+use super::{Awake, DhtNode, Inner, Link, Newcomer};
 use crate::ambient;
 use crate::domain::choker::PeerKey;
+use crate::domain::introductions::FIRST_PEER_PORT;
 use crate::domain::places::canonical_priority;
 use crate::domain::session::{CloseReason, Output, Session};
 use crate::domain::torrent::Torrent;
@@ -43,6 +44,8 @@ pub(super) struct Seeding<'a> {
     hashes: HashExchange,
     /// The number under which the peer takes `ut_pex` messages, if it wants them and may have them.
     peer_exchange_id: Option<u8>,
+    /// Whether it has said where its node of the DHT is.
+    has_named_node: bool,
     /// The file that was read last, by its place in the torrent: most batches go on where the last one ended.
     open: Option<(usize, Arc<dyn ContentFile>)>,
 }
@@ -76,6 +79,7 @@ impl<'a> Seeding<'a> {
             metadata,
             hashes: HashExchange::new(torrent),
             peer_exchange_id: None,
+            has_named_node: false,
             open: None,
         })
     }
@@ -102,6 +106,30 @@ impl<'a> Seeding<'a> {
             ..self.metadata.offer()
         };
         session.extend(EXTENSION_HANDSHAKE, ours.encode());
+    }
+
+    /// The node of the DHT that is beside us. BEP 27: peers of a private torrent are told of none, nor believed about theirs.
+    fn dht(&self) -> Option<&'a DhtNode> {
+        let is_private = self.awake.torrent.info.private;
+        self.engine.dht.as_ref().filter(|_| !is_private)
+    }
+
+    /// Tells a peer that takes part in the DHT where our node is (BEP 5).
+    pub(super) fn tell_of_node(&self, session: &mut Session) {
+        if let Some(node) = self.dht() {
+            session.tell_dht_port(node.port);
+        }
+    }
+
+    /// Has our node ask the peer's, once: it is at the peer's own address, so nobody else can be made to hear from us.
+    fn hear_of_node(&mut self, port: u16) {
+        if let Some(node) = self.dht()
+            && port >= FIRST_PEER_PORT
+            && !std::mem::replace(&mut self.has_named_node, true)
+        {
+            let address = SocketAddr::new(self.source.to_canonical(), port);
+            let _ = node.heard.try_send(address);
+        }
     }
 
     const fn is_super_seeding(&self) -> bool {
@@ -280,6 +308,7 @@ impl Party for Seeding<'_> {
                 }
             }
             Output::Extended { id, payload } => self.metadata.handle(id, &payload, session),
+            Output::DhtPort(port) => self.hear_of_node(port),
             Output::PeerPieces => self.learn_pieces(None, session, now)?,
             Output::PeerHas(piece) => self.learn_pieces(Some(piece), session, now)?,
             // A seed asks for nothing, so nothing else concerns it.

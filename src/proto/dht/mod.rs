@@ -317,6 +317,11 @@ impl Query {
 }
 
 impl Want {
+    /// Whether an address is of a family that is wanted.
+    pub const fn covers(self, address: SocketAddr) -> bool {
+        if address.is_ipv4() { self.v4 } else { self.v6 }
+    }
+
     fn read(value: Value<'_>) -> Option<Self> {
         let mut want = Self {
             v4: false,

@@ -24,6 +24,18 @@ impl Reserved {
         self
     }
 
+    /// The same, and that a node of the DHT is here (BEP 5: the last bit).
+    #[must_use]
+    pub const fn with_dht(mut self) -> Self {
+        self.0[7] |= 0x01;
+        self
+    }
+
+    /// Whether the peer takes part in the DHT (BEP 5).
+    pub const fn has_dht(self) -> bool {
+        self.0[7] & 0x01 != 0
+    }
+
     /// Whether the peer speaks v2, and would rather talk about the v2 half of a hybrid torrent (BEP 52).
     pub const fn has_v2(self) -> bool {
         self.0[7] & 0x10 != 0
@@ -136,6 +148,8 @@ mod tests {
         assert!(!Reserved::default().has_fast());
         assert!(!Reserved::OURS.has_v2());
         assert_eq!(Reserved::OURS.with_v2().as_bytes()[7], 0x14);
+        assert!(!Reserved::OURS.has_dht());
+        assert_eq!(Reserved::OURS.with_dht().as_bytes()[7], 0x05);
     }
 
     #[test]

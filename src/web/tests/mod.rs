@@ -128,7 +128,8 @@ impl Site {
         let peer_id = PeerId::generate(&mut ambient::rng());
         let reader = Reader::new(Arc::clone(&content));
         let peers = engine::Options::default();
-        let engine = Engine::new(catalog.clone(), reader.clone(), peers, peer_id);
+        let identity = engine::Identity { peer_id, dht: None };
+        let engine = Engine::new(catalog.clone(), reader.clone(), peers, identity);
         let tracker = Tracker::new(
             catalog.clone(),
             TrackerOptions::default(),
