@@ -11,22 +11,12 @@ use sower::proto::wire::message::{Message, RawBlock};
 use sower::proto::wire::peer_exchange::{Contact, PeerExchange, PeerFlags};
 
 use crate::peer::ScriptedPeer;
-use crate::support::{get, wait_for};
+use crate::support::wait_for;
 use crate::wire::{Seed, seed_with};
 
 const BLOCK: u32 = 16 * 1024;
 
 impl Seed {
-    /// What a line of the metrics says.
-    fn metric(&self, name: &str) -> u64 {
-        let metrics = String::from_utf8(get(&format!("{}/metrics", self.server.url))).unwrap();
-        let values = metrics
-            .lines()
-            .filter(|line| line.starts_with(name))
-            .filter_map(|line| line.rsplit_once(' '));
-        values.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
-    }
-
     /// The beginning of a handshake that asks for the torrent.
     fn greeting(&self) -> Vec<u8> {
         let mut greeting = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04".to_vec();
@@ -95,11 +85,12 @@ fn a_thousand_connections_from_one_address_displace_nobody() {
         })
         .collect();
     assert_eq!(guest.fetch(0, 0, 10), &seed.content[..10]);
-    let mut newcomer = ScriptedPeer::greet_from("127.0.0.3", &seed.server.address(), seed.info_hash);
+    let mut newcomer =
+        ScriptedPeer::greet_from("127.0.0.3", &seed.server.address(), seed.info_hash);
     newcomer.become_unchoked();
     assert_eq!(newcomer.fetch(1, 0, 10).len(), 10);
     // 32 from one address, as the configuration has it, and the two.
-    assert!(seed.metric("sower_peer_connections") <= 34);
+    assert!(seed.server.metric("sower_peer_connections") <= 34);
     drop(crowd);
 }
 
@@ -129,7 +120,12 @@ fn bitfields_that_do_not_fit_close_the_connection() {
     let length = pieces.div_ceil(8);
     let mut with_a_spare_bit = vec![0; length];
     with_a_spare_bit[length - 1] = 1;
-    for bits in [vec![], vec![0; length - 1], vec![0; length + 1], with_a_spare_bit] {
+    for bits in [
+        vec![],
+        vec![0; length - 1],
+        vec![0; length + 1],
+        with_a_spare_bit,
+    ] {
         let mut peer = seed.peer();
         peer.send(&Message::Bitfield(Bytes::from(bits.clone())));
         assert!(peer.is_closed(), "{bits:?}");
@@ -164,7 +160,7 @@ fn whoever_goes_on_asking_for_what_is_refused_is_left() {
     (0..200).for_each(|_| Message::Request(block).encode(&mut requests));
     insistent.say(&requests);
     assert!(insistent.is_closed());
-    assert!(seed.metric("sower_peer_requests_rejected_total") <= 101);
+    assert!(seed.server.metric("sower_peer_requests_rejected_total") <= 101);
     seed.serves_an_honest_peer();
 }
 
@@ -194,7 +190,7 @@ fn whoever_reads_nothing_is_cut_and_its_memory_given_back() {
         .collect();
     seed.serves_an_honest_peer();
     wait_for("the deaf to be cut", || {
-        (seed.metric("sower_peer_connections") == 0).then_some(())
+        (seed.server.metric("sower_peer_connections") == 0).then_some(())
     });
     let grown = seed.server.peak_memory().saturating_sub(before);
     assert!(grown < 20 << 20, "{grown} bytes more for 20 peers");
@@ -233,7 +229,10 @@ fn extension_messages_out_of_their_bounds_are_passed_over() {
         (EXTENSION_HANDSHAKE, greeting.encode()),
         (1, Bytes::from(deep)),
         (1, Bytes::from_static(b"d8:msg_typei0e5:piecei-1ee")),
-        (1, Bytes::from_static(b"d8:msg_typei0e5:piecei99999999999999999999ee")),
+        (
+            1,
+            Bytes::from_static(b"d8:msg_typei0e5:piecei99999999999999999999ee"),
+        ),
         (1, Bytes::from_static(b"d8:msg_typei2e5:piecei0ee")),
         (1, Bytes::from_static(b"d8:msg_typei0e5:piecei4294967295ee")),
     ] {

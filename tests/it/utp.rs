@@ -11,7 +11,13 @@ use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
 use crate::peer::ScriptedPeer;
-use crate::support::{PATIENCE, Server};
+use crate::support::{PATIENCE, Server, wait_for};
+
+/// Kinds of packets, and the version of uTP.
+const DATA: u8 = 0x01;
+const STATE: u8 = 0x21;
+const RESET: u8 = 0x31;
+const SYN: u8 = 0x41;
 
 struct Seed {
     server: Server,
@@ -64,6 +70,68 @@ impl Seed {
     }
 }
 
+/// A peer that makes its packets by hand, from number 2 on after it has connected.
+struct RawPeer {
+    socket: UdpSocket,
+    /// The first number of the server's packets.
+    first: u16,
+}
+
+impl RawPeer {
+    /// What comes from a peer that connects with 700 is said with 701.
+    const ID: u16 = 701;
+
+    fn connect(seed: &Seed) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(seed.server.address()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut peer = Self { socket, first: 0 };
+        peer.say(SYN, 700, 1, 0, b"");
+        peer.first = peer.hear(STATE).0;
+        peer
+    }
+
+    /// Connects and sends its handshake; gives the number of the packet that answers it, and what that holds.
+    fn greet(seed: &Seed) -> (Self, u16, Vec<u8>) {
+        let peer = Self::connect(seed);
+        let mut greeting = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04".to_vec();
+        greeting.extend(seed.info_hash.as_bytes());
+        greeting.extend(b"-XX0000-abcdefghijkl");
+        peer.say(DATA, Self::ID, 2, peer.first.wrapping_sub(1), &greeting);
+        let (sequence, handshake) = peer.hear(DATA);
+        peer.say(STATE, Self::ID, 3, sequence, b"");
+        (peer, sequence, handshake)
+    }
+
+    fn say(&self, kind: u8, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]) {
+        let packet = packet(kind, id, sequence, acknowledged, payload);
+        self.socket.send(&packet).unwrap();
+    }
+
+    /// The next packet of that kind: its number, and what it holds.
+    fn hear(&self, kind: u8) -> (u16, Vec<u8>) {
+        loop {
+            let mut packet = [0; 2_000];
+            let length = self.socket.recv(&mut packet).unwrap();
+            if packet[0] == kind {
+                let sequence = u16::from_be_bytes([packet[16], packet[17]]);
+                return (sequence, packet[20..length].to_vec());
+            }
+        }
+    }
+}
+
+fn packet(kind: u8, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![kind, 0];
+    packet.extend(id.to_be_bytes());
+    packet.extend([0; 8]);
+    packet.extend(0x0001_0000_u32.to_be_bytes());
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(acknowledged.to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
 /// A TCP address whose one connection goes on to `server` over uTP.
 fn bridge(server: &str) -> String {
     let server: SocketAddr = server.parse().unwrap();
@@ -107,39 +175,54 @@ fn peers_over_utp_are_served_plain_and_encrypted_beside_the_tracker() {
 #[test]
 fn the_handshake_has_a_packet_to_itself() {
     let seed = Seed::start(&[]);
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(seed.server.address()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let say = |kind: u8, id: u16, sequence: u16, acknowledged: u16, payload: &[u8]| {
-        let mut packet = vec![kind, 0];
-        packet.extend(id.to_be_bytes());
-        packet.extend([0; 8]);
-        packet.extend(0x0001_0000_u32.to_be_bytes());
-        packet.extend(sequence.to_be_bytes());
-        packet.extend(acknowledged.to_be_bytes());
-        packet.extend(payload);
-        socket.send(&packet).unwrap();
-    };
-    let hear = |kind: u8| loop {
-        let mut packet = [0; 2_000];
-        let length = socket.recv(&mut packet).unwrap();
-        if packet[0] == kind {
-            let sequence = u16::from_be_bytes([packet[16], packet[17]]);
-            return (sequence, packet[20..length].to_vec());
-        }
-    };
-    let (data, state, syn) = (0x01, 0x21, 0x41);
-    say(syn, 700, 1, 0, b"");
-    let (first, _) = hear(state);
-    let mut greeting = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04".to_vec();
-    greeting.extend(seed.info_hash.as_bytes());
-    greeting.extend(b"-XX0000-abcdefghijkl");
-    say(data, 701, 2, first.wrapping_sub(1), &greeting);
-    let (sequence, handshake) = hear(data);
+    let (peer, _, handshake) = RawPeer::greet(&seed);
     assert_eq!((handshake.len(), &handshake[1..4]), (68, &b"Bit"[..]));
-    say(state, 701, 3, sequence, b"");
-    let (_, messages) = hear(data);
+    let (_, messages) = peer.hear(DATA);
     assert_eq!(messages[..5], *b"\0\0\0\x01\x0e");
+}
+
+#[test]
+fn a_reset_ends_only_the_connection_that_it_names() {
+    let seed = Seed::start(&[]);
+    let (peer, _, _) = RawPeer::greet(&seed);
+    let (mut heard, _) = peer.hear(DATA);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for id in 0..2_000 {
+        let reset = packet(RESET, id, 3, heard, b"");
+        stranger.send_to(&reset, seed.server.address()).unwrap();
+        if !(700..=RawPeer::ID).contains(&id) {
+            peer.say(RESET, id, 3, heard, b"");
+        }
+    }
+    // It is still there: who is interested is unchoked.
+    peer.say(DATA, RawPeer::ID, 3, heard, b"\0\0\0\x01\x02");
+    loop {
+        let (sequence, messages) = peer.hear(DATA);
+        heard = sequence;
+        peer.say(STATE, RawPeer::ID, 4, heard, b"");
+        if messages.ends_with(b"\0\0\0\x01\x01") {
+            break;
+        }
+    }
+    peer.say(RESET, RawPeer::ID, 4, heard, b"");
+    wait_for("the connection to end", || {
+        (seed.server.metric("sower_peer_connections") == 0).then_some(())
+    });
+}
+
+#[test]
+fn packets_far_ahead_are_not_kept_without_end() {
+    let seed = Seed::start(&[]);
+    let (peer, heard, _) = RawPeer::greet(&seed);
+    let before = seed.server.memory();
+    // The third never comes, so that all others would have to wait for it.
+    for sequence in 4..24_000 {
+        peer.say(DATA, RawPeer::ID, sequence, heard, &[7; 1_300]);
+    }
+    let address = bridge(&seed.server.address());
+    seed.serves(ScriptedPeer::greet(&address, seed.info_hash));
+    let grown = seed.server.memory().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes more for 31 MB ahead");
 }
 
 #[test]
