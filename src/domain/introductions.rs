@@ -37,9 +37,26 @@ pub struct Introductions {
 struct Member {
     /// Where it is, as its connection shows.
     ip: IpAddr,
-    /// Where it listens, and the number of the news that it came.
-    listens: Option<(Contact, u64)>,
+    listens: Option<Listening>,
     wants: Wants,
+}
+
+/// Where a peer takes connections, at its own address.
+#[derive(Clone, Copy, Debug)]
+struct Listening {
+    port: u16,
+    flags: PeerFlags,
+    /// The number of the news that it came.
+    came: u64,
+}
+
+impl Member {
+    fn contact(&self) -> Option<Contact> {
+        self.listens.map(|Listening { port, flags, .. }| Contact {
+            address: SocketAddr::new(self.ip, port),
+            flags,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,19 +100,16 @@ impl Introductions {
 
     /// A peer says that it takes connections at `port`, with these flags.
     pub fn listens(&mut self, peer: PeerKey, port: u16, flags: PeerFlags) {
-        let number = self.end();
+        let came = self.end();
         let Some(member) = self.members.get_mut(&peer) else {
             return;
         };
-        let contact = Contact {
-            address: SocketAddr::new(member.ip, port),
-            flags,
-        };
-        if port < FIRST_PEER_PORT || member.listens.is_some_and(|(known, _)| known == contact) {
+        let is_known = |known: Listening| (known.port, known.flags) == (port, flags);
+        if port < FIRST_PEER_PORT || member.listens.is_some_and(is_known) {
             return;
         }
         if member.listens.is_none() {
-            member.listens = Some((contact, number));
+            member.listens = Some(Listening { port, flags, came });
             self.note(News::Came(peer));
             return;
         }
@@ -180,7 +194,7 @@ impl Introductions {
                     let member = self.members.get(&peer);
                     let is_latest = member
                         .and_then(|member| member.listens)
-                        .is_some_and(|(_, came)| came == number);
+                        .is_some_and(|listens| listens.came == number);
                     told.added
                         .extend(self.contact_for(to, peer).filter(|_| is_latest));
                 }
@@ -196,20 +210,20 @@ impl Introductions {
     /// Where a peer listens, if another can make use of it.
     fn contact_for(&self, to: PeerKey, of: PeerKey) -> Option<Contact> {
         let (to_member, of_member) = (self.members.get(&to)?, self.members.get(&of)?);
-        let (contact, _) = of_member.listens?;
-        let own = to_member.listens.map(|(own, _)| own.address);
+        let contact = of_member.contact()?;
+        let own = to_member.contact().map(|own| own.address);
         let is_reachable = is_public(of_member.ip) || !is_public(to_member.ip);
         (to != of && own != Some(contact.address) && is_reachable).then_some(contact)
     }
 
     /// Takes back that a peer listens.
     fn withdraw(&mut self, peer: PeerKey) {
-        let listened = self.members.get_mut(&peer).and_then(|it| it.listens.take());
-        if let Some((contact, came)) = listened {
-            self.note(News::Went {
-                address: contact.address,
-                came,
-            });
+        let Some(member) = self.members.get_mut(&peer) else {
+            return;
+        };
+        if let Some(Listening { port, came, .. }) = member.listens.take() {
+            let address = SocketAddr::new(member.ip, port);
+            self.note(News::Went { address, came });
         }
     }
 

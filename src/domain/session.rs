@@ -9,6 +9,7 @@
 //! or rejected (BEP 52); the queues never pass [`Options::max_requests`] and [`Options::max_hash_requests`]; every index has been held against the torrent's geometry before it leaves this module.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -124,7 +125,7 @@ pub enum CloseReason {
 )]
 pub struct Session {
     geometry: Geometry,
-    options: Options,
+    options: Arc<Options>,
     has_fast: bool,
     our_pieces: Bitfield,
     is_choking: bool,
@@ -152,13 +153,13 @@ impl Session {
         geometry: Geometry,
         our_pieces: Bitfield,
         peer: Reserved,
-        options: Options,
+        options: impl Into<Arc<Options>>,
         now: Instant,
     ) -> Self {
         let has_fast = peer.has_fast();
         let mut session = Self {
             geometry,
-            options,
+            options: options.into(),
             has_fast,
             our_pieces,
             is_choking: true,

@@ -51,7 +51,7 @@ pub(crate) struct HashExchange {
     /// Bytes of content whose hashes the peer may still be told.
     budget: u64,
     /// The tree of the piece that was read last.
-    read: Option<(PieceIndex, Tree)>,
+    read: Option<Box<(PieceIndex, Tree)>>,
 }
 
 impl HashExchange {
@@ -139,7 +139,7 @@ impl HashExchange {
         is_filled: bool,
         reader: &Reader,
     ) -> Result<Option<&Tree>, ReadError> {
-        if self.read.as_ref().is_none_or(|(read, _)| *read != piece) {
+        if self.read.as_ref().is_none_or(|read| read.0 != piece) {
             let cost = u64::from(self.torrent.info.geometry.piece_length());
             let Some(left) = self.budget.checked_sub(cost) else {
                 return Ok(None);
@@ -152,9 +152,9 @@ impl HashExchange {
                 let blocks = self.torrent.info.geometry.piece_length() / BLOCK_LENGTH;
                 leaves.resize(usize::try_from(blocks).unwrap_or(usize::MAX), [0; 32]);
             }
-            self.read = Some((piece, Tree::new(leaves, 0)));
+            self.read = Some(Box::new((piece, Tree::new(leaves, 0))));
         }
-        Ok(self.read.as_ref().map(|(_, tree)| tree))
+        Ok(self.read.as_ref().map(|read| &read.1))
     }
 }
 

@@ -31,6 +31,7 @@ use crate::domain::introductions::Introductions;
 use crate::domain::places::{Places, Standing};
 use crate::domain::publication::PublicationId;
 use crate::domain::rate::ByteRate;
+use crate::domain::session;
 use crate::domain::super_seeding::SuperSeeding;
 use crate::domain::tally::Tally;
 use crate::domain::torrent::Torrent;
@@ -70,6 +71,8 @@ struct Inner {
     catalog: Catalog,
     reader: Reader,
     options: Options,
+    /// What of them is each peer's: shared, for peers may be many.
+    session_options: Arc<session::Options>,
     reception: Reception,
     connections: Connections,
     rates: UploadRates,
@@ -133,6 +136,7 @@ impl Engine {
             connections,
             next_peer: AtomicU64::new(0),
             awake: Mutex::new(Swarms::new(&options)),
+            session_options: options.session().into(),
             options,
         }))
     }

@@ -88,9 +88,11 @@ impl Engine {
                 tracing::debug!(%source, "no place for another peer");
                 return;
             };
-            if let Some((received, torrent)) = received.await {
-                Box::pin(engine.accompany(received, torrent, source, &shutdown)).await;
-            }
+            // Not in an `if let`, which keeps room for what it looks at until its end.
+            let Some((received, torrent)) = received.await else {
+                return;
+            };
+            Box::pin(engine.accompany(received, torrent, source, &shutdown)).await;
         }
     }
 
@@ -152,13 +154,12 @@ impl Engine {
         let geometry = torrent.info.geometry;
         let party = Seeding::join(&self.0, torrent, source, &received.stream)?;
         self.0.figures.add(Count::Admitted, 1);
-        let options = &self.0.options;
         let reserved = received.handshake.reserved;
         let mut session = Session::new(
             geometry,
             party.told_at_once(),
             reserved,
-            options.session(),
+            Arc::clone(&self.0.session_options),
             ambient::now(),
         );
         if reserved.has_extension_protocol() {
@@ -172,7 +173,7 @@ impl Engine {
             received: received.rest,
             session,
             party,
-            options,
+            options: &self.0.options,
             read_size: READ_SIZE,
             grant: None,
             appetite: Appetite::default(),
