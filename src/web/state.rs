@@ -31,7 +31,8 @@ pub const MAX_SITEMAP_ADDRESSES: NonZeroU32 = NonZeroU32::new(50_000).expect("it
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Whom people write to about this site, such as a mail address: shown where a publication was taken down. Empty: nobody.
+    /// Whom people write to about this site: shown where a publication was taken down, and if it is a mail address or that of a page, behind
+    /// "Report" on every publication's page. Empty: nobody.
     pub contact: String,
     /// Names by which the server may be asked for, besides the host of `public_url`, IP addresses and `localhost`.
     pub hosts: Vec<String>,

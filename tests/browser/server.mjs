@@ -49,7 +49,7 @@ function spawnServer(dataDir, listen, log) {
   const program = process.env.SOWER;
   assert.ok(program, "SOWER must name the program to test");
   const child = spawn(program, ["serve"], {
-    env: { ...process.env, SOWER_DATA_DIR: dataDir, SOWER_LISTEN: listen },
+    env: { ...process.env, SOWER_DATA_DIR: dataDir, SOWER_LISTEN: listen, SOWER_WEB__CONTACT: "abuse@example.org" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   for (const stream of [child.stdout, child.stderr]) {

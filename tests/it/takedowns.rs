@@ -143,6 +143,16 @@ impl Published {
 const CONTACT: (&str, &str) = ("SOWER_WEB__CONTACT", "abuse@example.org");
 
 #[test]
+fn a_page_says_where_to_report_it_if_anywhere() {
+    let report = ">Report</a>";
+    let it = published(&[CONTACT]);
+    let page = it.get("/p/{id}").body;
+    let href = "href=\"mailto:abuse@example.org?subject=Report%3A%20http%3A%2F%2F";
+    assert!(page.contains(href) && page.contains(report), "{page}");
+    assert!(!published(&[]).get("/p/{id}").body.contains(report));
+}
+
+#[test]
 fn what_is_taken_down_is_refused_at_every_door_until_it_is_put_back() {
     let it = published(&[CONTACT]);
     for path in ["/p/{id}", "/p/{id}.torrent", "/web-seed/{id}/soil.bin"] {

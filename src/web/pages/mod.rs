@@ -11,6 +11,7 @@ pub(super) mod preview;
 pub(super) mod publication;
 pub(super) mod publish;
 pub(super) mod reference;
+mod report;
 pub(super) mod stats;
 pub(super) mod takedowns;
 pub(super) mod versions;

@@ -11,6 +11,7 @@ use super::Frame;
 use super::about::About;
 use super::details::name_in_words;
 use super::draft;
+use super::report::report_address;
 use super::takedowns::may_take_down;
 use super::versions::Versions;
 use crate::ambient;
@@ -91,6 +92,9 @@ struct PublicationPage<'a> {
     qr: Option<QrCode>,
     unlisted: Option<String>,
     api_href: String,
+    /// The feed in which a newer version would stand; `None` where this one stands in none.
+    feed_href: Option<String>,
+    report_href: Option<String>,
     /// All files in one.
     archive_href: String,
     checksums_href: String,
@@ -305,6 +309,8 @@ async fn page(
         archive_href: format!("/files/{}.zip", publication.id),
         checksums_href: format!("/files/{}/SHA256SUMS", publication.id),
         api_href: format!("/api/v1/publications/{}", publication.id),
+        feed_href: feed_of(publication),
+        report_href: report_address(&state.options.contact, &state.links.page(publication.id)),
         may_take_down: may_take_down(viewer),
         own: viewer
             .filter(|viewer| publication.may_be_edited_by(viewer))
@@ -322,6 +328,14 @@ async fn page(
         given: GivenWords::new(state.engine.peer_count(publication.id), &counts),
     };
     Ok(render(&page)?.into_response())
+}
+
+fn feed_of(publication: &Publication) -> Option<String> {
+    let feed = match publication.creator.as_str() {
+        "" => "/feed.xml".to_owned(),
+        creator => format!("/feed.xml?creator={}", encode_segment(creator)),
+    };
+    (!publication.particulars.unlisted).then_some(feed)
 }
 
 /// The README of a publication, if there is one and it can be read: without it the page is still of use.

@@ -301,6 +301,9 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// A text of the source code: its lines end where they are full, which says nothing, and its paragraphs at empty ones.
 fn markdown_of(value: &Value) -> String {
-    markdown::to_html(value.as_str().unwrap_or_default())
+    let paragraphs = value.as_str().unwrap_or_default().split("\n\n");
+    let paragraphs: Vec<_> = paragraphs.map(|lines| lines.replace('\n', " ")).collect();
+    markdown::to_html(&paragraphs.join("\n\n"))
 }

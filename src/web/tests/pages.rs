@@ -132,6 +132,8 @@ async fn the_reference_tells_of_all_that_the_document_has() {
             "{shape}"
         );
     }
+    // The lines of the source code are not those of the page.
+    assert!(!reference.text().contains("<br>"));
     let origin = document["servers"][0]["url"].as_str().unwrap();
     assert!(
         reference
