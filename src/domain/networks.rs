@@ -109,6 +109,14 @@ pub fn household(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether no peer on the Internet can have an address.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
+
 /// A set of networks. Asked in the logarithm of their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {

@@ -1,6 +1,9 @@
 //! What the seed does, counted as it goes, for operators: sums over all torrents.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crate::domain::networks::is_private;
 
 /// How a peer is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,7 @@ pub struct Figures {
     counts: [AtomicU64; Count::ALL],
     connected: [AtomicU64; Manner::ALL.len()],
     sent: [AtomicU64; Manner::ALL.len()],
+    is_reached: AtomicBool,
 }
 
 /// The peers of this moment, by what they may do.
@@ -101,6 +105,18 @@ impl Figures {
     /// Peers that are connected in this manner now.
     pub fn connected(&self, manner: Manner) -> u64 {
         self.connected[manner as usize].load(Relaxed)
+    }
+
+    /// Takes note of where a peer that was given a place came from.
+    pub(super) fn note_source(&self, source: IpAddr) {
+        if !is_private(source) {
+            self.is_reached.store(true, Relaxed);
+        }
+    }
+
+    /// Whether a peer has come from the Internet: then others can.
+    pub fn is_reached(&self) -> bool {
+        self.is_reached.load(Relaxed)
     }
 
     /// Bytes of content that were sent.

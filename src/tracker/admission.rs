@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::asker::Asker;
 use super::deny::{DenyFileError, DenyList};
-use super::gateway::{Gateways, is_private, own_gateway};
+use super::gateway::{Gateways, own_gateway};
 use super::options::Options;
 use super::passkeys::Passkeys;
 use super::service::Subject;
 use crate::catalog::Catalog;
+use crate::domain::networks::is_private;
 use crate::domain::rate::NetworkRate;
 use crate::proto::id::InfoHash;
 use crate::proto::tracker::announce::{AnnounceRequest, Failure, Retry};

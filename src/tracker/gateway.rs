@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::domain::networks::is_private;
 use crate::proto::id::{InfoHash, PeerId};
 
 /// Addresses with a torrent that are watched at the same time.
@@ -157,14 +158,6 @@ impl Finding {
         format!(
             "{peers} or more peers of one torrent announce from {address}, which seems to be a container's gateway or a proxy that stands for all of them, so that no other peer can reach them. Give the container the host's network, or name the proxy in web.trusted_proxies (docs/proxies.md)."
         )
-    }
-}
-
-/// Whether no peer on the Internet can have an address.
-pub(super) fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
     }
 }
 

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, TcpStream};
 
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
+use serde_json::Value;
 use sower::proto::id::{InfoHash, PeerId};
 use sower::proto::wire::handshake::{Handshake, Reserved};
 
-use crate::support::{PATIENCE, Server, curl};
+use crate::support::{PATIENCE, Server, curl, get, wait_for};
 
 const CLIENT: [u8; 4] = [198, 51, 100, 7];
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
@@ -176,12 +177,23 @@ fn the_proxy_protocol_says_where_http_connections_come_from() {
 #[test]
 fn the_proxy_protocol_passes_peers_on_however_it_is_cut() {
     let (server, info_hash) = behind_a_proxy();
+    let token = server.token_for("root");
     let greeting = Handshake {
         reserved: Reserved::OURS,
         info_hash,
         peer_id: PeerId::from(*b"-XX0001-scriptedpeer"),
     };
     let bytes = [&binary_header(CLIENT)[..], &greeting.encode()].concat();
+    let reachable = || {
+        let listed = get(&format!("{}/api/v1/publications", server.url));
+        let listed: Value = serde_json::from_slice(&listed).unwrap();
+        let page = listed["publications"][0]["page_url"].as_str().unwrap();
+        let token = format!("Authorization: Bearer {token}");
+        let page = String::from_utf8(curl(&["-H", &token, page])).unwrap();
+        let (_, said) = page.split_once("Reachable from outside: ").unwrap();
+        said.split([',', '<']).next().unwrap().to_owned()
+    };
+    assert_eq!(reachable(), "not tested");
     for cut in [0, 1, 12, 20, 31, 40] {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port(&server))).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -193,6 +205,9 @@ fn the_proxy_protocol_passes_peers_on_however_it_is_cut() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer[28..48], info_hash.as_bytes());
     }
+    wait_for("the peer to have its place", || {
+        (reachable() == "yes").then_some(())
+    });
 }
 
 #[test]

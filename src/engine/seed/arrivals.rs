@@ -154,6 +154,7 @@ impl Engine {
         let geometry = torrent.info.geometry;
         let party = Seeding::join(&self.0, torrent, source, &received.stream)?;
         self.0.figures.add(Count::Admitted, 1);
+        self.0.figures.note_source(source.ip());
         let reserved = received.handshake.reserved;
         let mut session = Session::new(
             geometry,

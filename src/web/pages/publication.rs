@@ -101,6 +101,8 @@ struct PublicationPage<'a> {
     /// What the addresses to change it begin with; `None` where whoever looks may not.
     own: Option<String>,
     may_take_down: bool,
+    /// Whether peers from the Internet have come to this server.
+    is_reached: bool,
     /// What cannot be sent, and why; `None` where all is well, as far as it was read.
     damage: Option<String>,
     verified: String,
@@ -312,6 +314,7 @@ async fn page(
         feed_href: feed_of(publication),
         report_href: report_address(&state.options.contact, &state.links.page(publication.id)),
         may_take_down: may_take_down(viewer),
+        is_reached: state.engine.figures().is_reached(),
         own: viewer
             .filter(|viewer| publication.may_be_edited_by(viewer))
             .map(|_| format!("/p/{}", publication.id)),
