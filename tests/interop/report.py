@@ -10,7 +10,7 @@ import router
 import spreading
 import utp
 from cases import CLIENTS, FORMATS, ClientCase, Way
-from dht import DhtCase, DhtReverseCase
+from dht import DhtCase, DhtMagnetCase, DhtReverseCase
 from doors import DoorCase
 from encryption import EncryptedCase, EncryptedSeedCase
 from meeting import MeetingCase
@@ -115,7 +115,7 @@ def page(results):
     parts.append(dht.SECTION)
     by_dht = [result for result in results if isinstance(result.case, (DhtCase, DhtReverseCase))]
     by_dht.sort(key=lambda result: (isinstance(result.case, DhtReverseCase), str(result.case).lower()))
-    ways = {DhtCase: "from Sower", DhtReverseCase: "to `sower download`"}
+    ways = {DhtCase: "from Sower", DhtMagnetCase: "from Sower, by magnet", DhtReverseCase: "to `sower download`"}
     rows = [[it.case.client.name, it.case.client.version(), ways[type(it.case)], it.case.format, cell(it, notes)] for it in by_dht]
     parts.append(table(["client", "version", "way", "format", "seconds"], rows))
     parts.append(router.SECTION)
