@@ -274,7 +274,7 @@ impl Borders {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::hash::TorrentHasher;
@@ -297,31 +297,35 @@ mod tests {
         let lengths = files.iter().map(|bytes| bytes.len() as u64);
         let spread = Spread::new(format, PieceLength::MIN, lengths);
         let mut lengths = parts.iter().copied().cycle();
-        // Last file first: the order must not matter.
-        let mut hashed: Vec<_> = (0..files.len())
-            .rev()
-            .map(|place| {
-                let mut hasher = spread.hasher(place, path(place));
-                let mut rest = files[place].as_slice();
-                while !rest.is_empty() {
-                    let (now, later) = rest.split_at(lengths.next().unwrap().min(rest.len()));
-                    let mut tried = hasher.clone();
-                    tried.update(b"bytes that are taken back");
-                    hasher.update(now);
-                    rest = later;
-                }
-                assert_eq!(hasher.length(), files[place].len() as u64);
-                hasher.finish()
-            })
-            .collect();
+        hash_apart(&spread, files, |place| {
+            let mut hasher = spread.hasher(place, path(place));
+            let mut rest = files[place].as_slice();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(lengths.next().unwrap().min(rest.len()));
+                let mut tried = hasher.clone();
+                tried.update(b"bytes that are taken back");
+                hasher.update(now);
+                rest = later;
+            }
+            assert_eq!(hasher.length(), files[place].len() as u64);
+            hasher.finish()
+        })
+    }
+
+    /// Puts files together that are hashed by themselves, the last one first: the order must not matter.
+    pub(in super::super) fn hash_apart(
+        spread: &Spread,
+        files: &[Vec<u8>],
+        hash: impl FnMut(usize) -> HashedApart,
+    ) -> HashedContent {
+        let mut hashed: Vec<_> = (0..files.len()).rev().map(hash).collect();
         hashed.reverse();
-        let mut borders = Borders::new(&spread);
+        let mut borders = Borders::new(spread);
         for (place, bytes) in files.iter().enumerate() {
-            borders.begin_file(&spread, place);
+            borders.begin_file(spread, place);
             for border in spread.borders(place) {
                 let at = |bound: u64| usize::try_from(bound).unwrap();
-                let border = at(border.start)..at(border.end);
-                borders.update(&bytes[border]);
+                borders.update(&bytes[at(border.start)..at(border.end)]);
             }
         }
         spread.put_together(hashed, borders)

@@ -60,7 +60,7 @@ pub enum Difference {
     Missing(NamedFiles),
     /// A file is longer or shorter.
     #[error(
-        "{path} has {length} bytes, and in the torrent {expected}; it is not the file that the torrent was made of"
+        "the file {path} has {length} bytes, and in the torrent {expected}; it is not the file that the torrent was made of"
     )]
     Length {
         /// The file.
@@ -276,7 +276,7 @@ mod tests {
     use proptest::prelude::*;
     use sha1::{Digest, Sha1};
 
-    use super::super::apart::Borders;
+    use super::super::apart::tests::hash_apart;
     use super::super::build::InfoOptions;
     use super::super::info::{Format, InfoLimits, Layout};
     use super::*;
@@ -361,24 +361,11 @@ mod tests {
 
     fn apart(original: &Original, files: &[Vec<u8>]) -> HashedContent {
         let spread = original.spread();
-        let mut hashed: Vec<_> = (0..files.len())
-            .rev()
-            .map(|place| {
-                let mut hasher = spread.hasher(place, path(place));
-                hasher.update(&files[place]);
-                hasher.finish()
-            })
-            .collect();
-        hashed.reverse();
-        let mut borders = Borders::new(&spread);
-        for (place, bytes) in files.iter().enumerate() {
-            borders.begin_file(&spread, place);
-            for border in spread.borders(place) {
-                let at = |bound: u64| usize::try_from(bound).unwrap();
-                borders.update(&bytes[at(border.start)..at(border.end)]);
-            }
-        }
-        spread.put_together(hashed, borders)
+        hash_apart(&spread, files, |place| {
+            let mut hasher = spread.hasher(place, path(place));
+            hasher.update(&files[place]);
+            hasher.finish()
+        })
     }
 
     /// A torrent as this program makes them, of files named by their numbers.
