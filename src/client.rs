@@ -15,7 +15,7 @@ use data_encoding::BASE64;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Response};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha1::{Digest, Sha1};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -80,8 +80,16 @@ pub struct Manifest {
     /// What is said beside.
     #[serde(flatten)]
     pub particulars: Particulars,
-    /// The files.
+    /// A torrent file whose info-hash the files are to keep; empty for a new torrent. It says the format, whether it is private, and the files.
+    #[serde(serialize_with = "in_base64", skip_serializing_if = "Bytes::is_empty")]
+    pub torrent: Bytes,
+    /// The files; none beside a torrent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<ManifestFile>,
+}
+
+fn in_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&BASE64.encode(bytes))
 }
 
 /// A file that will be sent.
@@ -106,7 +114,7 @@ pub struct Standing {
     /// What has the same files and was published before.
     #[serde(default)]
     pub same_as: Option<Twin>,
-    /// The files of a draft, in the order of the manifest.
+    /// The files of a draft, in the order of the manifest, or of its torrent.
     pub files: Vec<StandingFile>,
     /// The page of what is published.
     #[serde(default)]
@@ -159,6 +167,9 @@ pub enum ClientError {
         /// How long to wait before another try, if it says that too.
         after: Option<Duration>,
     },
+    /// The server has it.
+    #[error("the same files are published already at {page}", page = .0.page_url)]
+    AlreadyPublished(Twin),
     /// The answer is none that a Sower gives.
     #[error("the server's answer cannot be understood; is a Sower at this address?")]
     NotUnderstood,
@@ -528,6 +539,7 @@ async fn answered(answer: Response) -> Result<Response, ClientError> {
     #[derive(Deserialize)]
     struct Problem {
         detail: String,
+        same_as: Option<Twin>,
     }
 
     let status = answer.status();
@@ -536,10 +548,16 @@ async fn answered(answer: Response) -> Result<Response, ClientError> {
     }
     let after = answer.headers().get(RETRY_AFTER);
     let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
-    let problem = read::<Problem>(answer).await;
+    let (detail, twin) = match read(answer).await {
+        Ok(Problem { detail, same_as }) => (detail, same_as),
+        Err(_) => (status.to_string(), None),
+    };
+    if let Some(twin) = twin {
+        return Err(ClientError::AlreadyPublished(twin));
+    }
     Err(ClientError::Refused {
         status,
-        detail: problem.map_or_else(|_| status.to_string(), |problem| problem.detail),
+        detail,
         after: after.map(Duration::from_secs),
     })
 }

@@ -12,7 +12,9 @@ function preparePublishing(form) {
   const PART_BYTES = 50 * 1024 * 1024; // what proxies let through
   const RETRY_MS = [500, 1000, 2000, 4000, 8000, ...Array(60).fill(15_000)];
   const REMEMBERED = "sower-drafts";
+  const LEFT_OUT = "Not in the torrent";
   const isKnown = "mayEdit" in form.dataset; // to the server, by an account
+  const torrent = byId("torrent");
   let chosen = []; // { path, file, sent, state, url, upload, cell }
   let found = null; // the draft of an earlier visit that has the chosen files
   let job = null; // what is being sent
@@ -20,15 +22,38 @@ function preparePublishing(form) {
 
   document.documentElement.classList.add("scripted");
   document.querySelector(".dropwords").hidden = false;
+  byId("torrent-options").after(byId("known"));
 
   // Choosing
 
-  for (const input of form.querySelectorAll("input[type=file]")) {
+  for (const input of form.querySelectorAll("[name=files]")) {
     input.addEventListener("change", () => {
       add(Array.from(input.files, (file) => entry(file.webkitRelativePath || file.name, file)));
       input.value = ""; // so that the same file can be chosen again after it was removed
     });
   }
+
+  torrent.addEventListener("change", changeTorrent);
+  byId("no-torrent").addEventListener("click", () => {
+    torrent.value = "";
+    changeTorrent();
+    torrent.focus();
+  });
+
+  function changeTorrent() {
+    hideProblem();
+    settleOptions();
+    lookForDraft();
+  }
+
+  // A torrent that is there already says for itself what can be chosen for a new one.
+  function settleOptions() {
+    const isSaid = torrent.files.length > 0;
+    byId("no-torrent").hidden = !isSaid || Boolean(job);
+    for (const control of form.querySelectorAll("[name=format], [name=private]")) control.disabled = isSaid || Boolean(job);
+  }
+
+  settleOptions(); // browsers keep what was chosen before a reload
 
   let depth = 0;
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
@@ -166,9 +191,11 @@ function preparePublishing(form) {
     }
   }
 
-  // What tells these files from others: names, lengths, and when each was changed last.
+  // What tells these files from others: names, lengths, and when each was changed last; and their torrent.
   function fingerprint() {
-    const lines = chosen.map(({ path, file }) => `${path}\n${file.size}\n${file.lastModified}\n`).sort();
+    const line = (path, file) => `${path}\n${file.size}\n${file.lastModified}\n`;
+    const lines = chosen.map(({ path, file }) => line(path, file)).sort();
+    for (const file of torrent.files) lines.push(line(file.name, file));
     let [a, b] = [0xdeadbeef, 0x41c6ce57];
     for (const line of lines) {
       for (let at = 0; at < line.length; at += 1) {
@@ -188,8 +215,7 @@ function preparePublishing(form) {
     if (!answer || job || fingerprint() !== key) return;
     const draft = answer.ok ? await answer.json() : null;
     if (!["draft", "hashing"].includes(draft?.state)) return remember(null);
-    const lengths = new Map(draft.files.map((file) => [file.path, file.length]));
-    if (chosen.some(({ path, file }) => lengths.get(path) !== file.size)) return;
+    if (unfit(draft, assign(draft))) return;
     found = draft;
     fill({ ...draft, title: draft.title === draft.name ? "" : draft.title });
     form.elements.format.value = draft.format;
@@ -198,6 +224,33 @@ function preparePublishing(form) {
     if (typed) fill(typed);
     byId("found").textContent = `${size(draft.received_bytes)} of these files were sent before. Publish goes on from there.`;
     announce(byId("found").textContent);
+  }
+
+  // The file of a draft that each chosen one is. Those of a torrent may lie in another folder than it says, or in none.
+  function assign(draft) {
+    const wanted = new Map(draft.files.map((file) => [file.path, file]));
+    const places = new Map();
+    for (const item of chosen) {
+      const rest = item.path.slice(item.path.indexOf("/") + 1);
+      const ways = torrent.files.length > 0 ? [item.path, `${draft.name}/${item.path}`, `${draft.name}/${rest}`, rest] : [item.path];
+      const path = ways.find((way) => wanted.has(way));
+      if (!path) continue;
+      places.set(item, wanted.get(path));
+      wanted.delete(path);
+    }
+    return places;
+  }
+
+  // Why the chosen files are not those of a draft, if so.
+  function unfit(draft, places) {
+    for (const [{ path, file }, { length }] of places) {
+      if (file.size !== length) return `The file ${path} has ${file.size.toLocaleString()} bytes, and in the torrent ${length.toLocaleString()}. It is not the file that the torrent was made of.`;
+    }
+    const there = new Set(places.values());
+    const missing = draft.files.filter((file) => file.length > 0 && !there.has(file));
+    if (missing.length === 0) return null;
+    const more = missing.length > 1 ? ` and ${counted(missing.length - 1)} more` : "";
+    return `Of the torrent’s files, ${missing[0].path}${more} is not among those that you have chosen. Add what is missing.`;
   }
 
   // Sending
@@ -211,6 +264,10 @@ function preparePublishing(form) {
     event.preventDefault();
     hideProblem();
     if (chosen.length === 0) return complain("Choose at least one file first.");
+    for (const { name, size: bytes } of torrent.files) {
+      const most = Number(form.dataset.maxTorrent);
+      if (bytes === 0 || bytes > most) return complain(`${name} has ${size(bytes)}, and a .torrent that this server takes has up to ${size(most)}. Choose another, or none.`);
+    }
     if (!globalThis.tus) return complain("A part of this page did not come. Load the page again, then choose the same files.");
     const maxFiles = Number(form.dataset.maxFiles);
     if (chosen.length > maxFiles) {
@@ -246,10 +303,20 @@ function preparePublishing(form) {
     mine.id = draft.id;
     mine.said = draft.said;
     byId("draft").href = `/p/${draft.id}`;
+    const places = assign(draft);
+    const problem = unfit(draft, places);
+    if (problem) {
+      forget(draft.id);
+      return fail(problem);
+    }
     remember({ id: draft.id, typed: words() });
-    const files = new Map(draft.files.map((file) => [file.path, file]));
     for (const item of chosen) {
-      const file = files.get(item.path);
+      const file = places.get(item);
+      if (!file) {
+        item.sent = 0;
+        mark(item, LEFT_OUT);
+        continue;
+      }
       // The path, on whatever name of this server the page was opened.
       item.url = new URL(file.upload_url).pathname;
       item.sent = file.offset;
@@ -263,7 +330,8 @@ function preparePublishing(form) {
 
   async function makeDraft(signal) {
     const about = words();
-    const manifest = {
+    const [known] = torrent.files;
+    const manifest = known ? { ...about, torrent: await base64(known) } : {
       ...about,
       format: form.elements.format.value,
       private: form.elements.private.checked,
@@ -288,6 +356,15 @@ function preparePublishing(form) {
 
   function newKey() {
     return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  function base64(file) {
+    return new Promise((resolve, reject) => {
+      const reader = new FileReader();
+      reader.addEventListener("load", () => resolve(reader.result.slice(reader.result.indexOf(",") + 1)));
+      reader.addEventListener("error", () => reject(new Error(`${file.name} cannot be read. Choose it again.`)));
+      reader.readAsDataURL(file);
+    });
   }
 
   // What is said of the files. It may still be changed while they are sent.
@@ -423,12 +500,14 @@ function preparePublishing(form) {
       item.sent = 0;
       mark(item, "Waiting");
     }
-    if (id) {
-      remember(null);
-      fetch(`/api/v1/publications/${id}`, { method: "DELETE" }).catch(() => {}); // else it expires
-    }
+    if (id) forget(id);
     found = null;
     fail("Cancelled. Nothing was published, and your choice is still here.");
+  }
+
+  function forget(id) {
+    remember(null);
+    fetch(`/api/v1/publications/${id}`, { method: "DELETE" }).catch(() => {}); // else it expires
   }
 
   function giveUp(failed) {
@@ -513,11 +592,12 @@ function preparePublishing(form) {
   }
 
   function tell() {
-    const [sent, all] = [sum(), total()];
+    const sending = chosen.filter(({ state }) => state !== LEFT_OUT);
+    const [sent, all] = [sum(), sending.reduce((sum, { file }) => sum + file.size, 0)];
     byId("progress").value = all > 0 ? sent / all : 1;
     const done = chosen.filter((item) => item.state === "Sent").length;
     const speed = (sent - job.before) / Math.max(0.001, (performance.now() - job.began) / 1000);
-    const parts = [`${done.toLocaleString()} of ${counted(chosen.length)}`, `${size(sent)} of ${size(all)}`];
+    const parts = [`${done.toLocaleString()} of ${counted(sending.length)}`, `${size(sent)} of ${size(all)}`];
     if (job.isPaused) parts.push("paused");
     else if (job.isLost) parts.push("connection lost, trying again; nothing is lost");
     else if (speed > 0) parts.push(`${size(speed)}/s`, `${duration((all - sent) / speed)} left`);
@@ -556,6 +636,7 @@ function preparePublishing(form) {
     byId("found").textContent = "";
     const fixed = isKnown ? "[type=file], [name=format], [name=private], #chosen button" : "input, select, textarea, #chosen button";
     for (const control of form.querySelectorAll(fixed)) control.disabled = is;
+    settleOptions();
   }
 
   function sum() {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use futures_util::{TryStreamExt, stream};
@@ -28,7 +29,9 @@ use self::particulars::ParticularsArgs;
 use super::progress::bar_of_bytes;
 use super::{say, tell};
 use crate::ambient;
-use crate::client::{Client, ClientError, Manifest, ManifestFile, Options, Standing, StandingFile};
+use crate::client::{
+    Client, ClientError, Manifest, ManifestFile, Options, Standing, StandingFile, Twin,
+};
 use crate::config::Config;
 use crate::domain::publication::Words;
 use crate::offline::choices::Choices;
@@ -85,7 +88,7 @@ pub(super) struct PublishArgs {
     #[arg(long, conflicts_with = "to")]
     in_place: bool,
     /// The torrent that the files have already, to be published under its info-hash. PATH is then the content, or the folder that holds it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "format", "private", "exclude", "hidden"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "private", "exclude", "hidden"])]
     torrent: Option<PathBuf>,
     /// The title [default: the name of the file or folder]
     #[arg(long, default_value = "")]
@@ -133,7 +136,7 @@ impl PublishArgs {
         match self.to.as_deref().filter(|server| !server.is_empty()) {
             Some(server) => {
                 let files = self.files(known.as_ref(), config)?;
-                self.send(server, &files).await
+                self.send(server, known, &files).await
             }
             None => Local::new(&self, known).publish(config).await,
         }
@@ -160,8 +163,15 @@ impl PublishArgs {
         }
     }
 
-    async fn send(&self, server: &str, files: &[Sent]) -> anyhow::Result<()> {
+    async fn send(&self, server: &str, known: Option<Known>, files: &[Sent]) -> anyhow::Result<()> {
         let client = Client::new(server, &self.token, Options::default())?;
+        let (torrent, listed) = match known {
+            Some(known) => (known.bytes, Vec::new()),
+            None => (
+                Bytes::new(),
+                files.iter().map(|sent| sent.file.clone()).collect(),
+            ),
+        };
         let manifest = Manifest {
             title: self.title.clone(),
             description: self.description.clone(),
@@ -171,12 +181,16 @@ impl PublishArgs {
             format: self.format.as_str().to_owned(),
             private: self.private,
             particulars: self.particulars.read(),
-            files: files.iter().map(|sent| sent.file.clone()).collect(),
+            torrent,
+            files: listed,
         };
         let mut note = Note::of(server, &manifest, files)?;
         let draft = match resumed(&client, &mut note).await? {
             Some(draft) => draft,
-            None => begin(&client, &manifest, &mut note).await?,
+            None => match begin(&client, &manifest, &mut note).await {
+                Err(ClientError::AlreadyPublished(twin)) => return self.tell_twin(&twin),
+                begun => begun?,
+            },
         };
         if draft.state == "draft" {
             send(&client, &draft, files).await?;
@@ -223,14 +237,18 @@ impl PublishArgs {
             bail!("the server does not know of this upload any more; give the same command again");
         };
         if let Some(twin) = ended.same_as {
-            tell(PUBLISHED_ALREADY);
-            return self.say(&twin.id, Some(&twin.page_url), true);
+            return self.tell_twin(&twin);
         }
         match (ended.page_url, ended.failure) {
             (Some(page), _) => self.say(&ended.id, Some(&page), false),
             (None, Some(failure)) => bail!("{failure}"),
             (None, None) => Err(ClientError::NotUnderstood.into()),
         }
+    }
+
+    fn tell_twin(&self, twin: &Twin) -> anyhow::Result<()> {
+        tell(PUBLISHED_ALREADY);
+        self.say(&twin.id, Some(&twin.page_url), true)
     }
 
     /// What is said of the files when they are published here.
@@ -275,7 +293,11 @@ async fn resumed(client: &Client, note: &mut Note) -> anyhow::Result<Option<Stan
     Ok(standing)
 }
 
-async fn begin(client: &Client, manifest: &Manifest, note: &mut Note) -> anyhow::Result<Standing> {
+async fn begin(
+    client: &Client,
+    manifest: &Manifest,
+    note: &mut Note,
+) -> Result<Standing, ClientError> {
     // The key is written down first: whoever misses the answer asks again under the same one, and gets the same draft.
     note.write();
     let draft = client.begin(manifest, &note.begun.key).await;

@@ -242,20 +242,22 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The place of a file: its path is the torrent's, with the folder around it or without, whatever that is called now. `None` for a
-    /// file that the torrent does not have.
+    /// The place of a file: its path is the torrent's, with the folder around it or without, whatever that is called now, or in one more
+    /// folder. `None` for a file that the torrent does not have.
     pub(super) fn find(&self, path: &FilePath) -> Option<usize> {
-        let inside = path.split_first();
-        let named = inside
-            .as_ref()
-            .filter(|(folder, _)| Some(*folder) == self.folder.as_deref());
+        let in_folder = |path: &FilePath| {
+            let (folder, rest) = path.split_first()?;
+            (Some(folder) == self.folder.as_deref()).then_some(rest)
+        };
+        let rest = path.split_first().map(|(_, rest)| rest);
         let ways = [
-            named.map(|(_, rest)| rest),
-            Some(path),
-            inside.as_ref().map(|(_, rest)| rest),
+            in_folder(path),
+            Some(path.clone()),
+            rest.clone(),
+            rest.as_ref().and_then(in_folder),
         ];
         let mut found = ways
-            .into_iter()
+            .iter()
             .flatten()
             .filter_map(|path| self.by_path.get(path));
         found.next().copied()

@@ -16,10 +16,13 @@ use http::{HeaderValue, StatusCode};
 use rand::Rng;
 use serde::Serialize;
 
+use super::links::Links;
 use super::pages::Frame;
 use super::state::WebState;
 use super::text::day;
+use super::twin::TwinJson;
 use crate::ambient;
+use crate::domain::publication::PublicationId;
 use crate::store::StoreError;
 use crate::store::takedowns::Takedown;
 
@@ -56,6 +59,14 @@ pub(super) enum WebError {
     /// Something like it is there already.
     #[error("{0}")]
     Conflict(String),
+    /// The same files are published already.
+    #[error("{detail}")]
+    AlreadyPublished {
+        /// That they are.
+        detail: String,
+        /// What they are published as.
+        twin: PublicationId,
+    },
     /// It is understood, and contradicts what was said before (RFC 9110, section 15.5.21).
     #[error("{0}")]
     Unprocessable(String),
@@ -157,7 +168,7 @@ impl WebError {
             Self::Withdrawn(_) => StatusCode::GONE,
             Self::TakenDown(_) => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Conflict(_) | Self::AlreadyPublished { .. } => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Locked(_) => StatusCode::LOCKED,
             Self::WrongChecksum(_) => WRONG_CHECKSUM,
@@ -216,6 +227,7 @@ impl IntoResponse for WebError {
                 // RFC 7725, section 4: who blocks is this server.
                 headers.insert(LINK, HeaderValue::from_static("</>; rel=\"blocked-by\""));
             }
+            Self::AlreadyPublished { twin, .. } => problem.same_as = Some(*twin),
             Self::NotLoggedIn(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
@@ -275,7 +287,7 @@ pub(super) async fn render(
         .remove::<Problem>()
         .unwrap_or_else(|| Problem::unexplained(status));
     let mut rendered = if is_api {
-        problem.into_json()
+        problem.into_json(&state.links)
     } else {
         let cookies = cookies.into_iter().map(|cookie| (COOKIE, cookie));
         let viewer = state.auth.viewer(&cookies.collect()).await;
@@ -321,6 +333,7 @@ struct Problem {
     status: StatusCode,
     title: &'static str,
     detail: String,
+    same_as: Option<PublicationId>,
     request_id: Option<String>,
 }
 
@@ -332,6 +345,8 @@ struct ProblemDetails<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as: Option<TwinJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -345,6 +360,7 @@ struct ErrorPage<'a> {
     status: u16,
     title: &'a str,
     detail: &'a str,
+    same_as: Option<PublicationId>,
     offers_search: bool,
     offers_login: bool,
 }
@@ -355,6 +371,7 @@ impl Problem {
             status,
             title: title(status),
             detail,
+            same_as: None,
             request_id: None,
         }
     }
@@ -374,12 +391,13 @@ impl Problem {
         Self::new(status, detail.to_owned())
     }
 
-    fn into_json(self) -> Response {
+    fn into_json(self, links: &Links) -> Response {
         let details = ProblemDetails {
             kind: "about:blank",
             title: self.title,
             status: self.status.as_u16(),
             detail: &self.detail,
+            same_as: self.same_as.map(|twin| TwinJson::new(twin, links)),
             request_id: self.request_id.as_deref(),
         };
         let body = serde_json::to_vec(&details).unwrap_or_default();
@@ -403,6 +421,7 @@ impl Problem {
             status: self.status.as_u16(),
             title: self.title,
             detail: &self.detail,
+            same_as: self.same_as,
             offers_search: matches!(self.status, StatusCode::NOT_FOUND | StatusCode::GONE),
             offers_login,
         };

@@ -17,6 +17,7 @@
 //! | `archive`, `checksums` | a publication as one archive, and the SHA-256 of its files |
 //! | `torrent` | torrent files and magnet links, put together when asked for |
 //! | `idempotency` | requests that come again |
+//! | `twin` | what has the same files already |
 //! | `edits` | who may change a publication, and which version of it they saw |
 //! | `particulars`, `citation` | what is said of a publication beside its words, and how it is cited |
 //! | `markdown` | descriptions as HTML that can do no harm |
@@ -66,6 +67,7 @@ mod shelf;
 mod state;
 mod text;
 mod torrent;
+mod twin;
 mod upgrade;
 mod upload;
 mod verification;

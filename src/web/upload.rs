@@ -27,9 +27,11 @@ use crate::domain::account::Account;
 use crate::domain::ledger::Maker;
 use crate::domain::publication::{Publication, Words};
 use crate::proto::metainfo::info::Format;
-use crate::publish::{Details, Expected, Ingest, IngestError, Options as Rules, Running, Upload};
+use crate::publish::{
+    Details, Expected, Import, ImportError, Ingest, IngestError, Options as Rules, Running, Upload,
+};
 
-/// Bytes that a form adds to the files in it, at most.
+/// Bytes that a form adds to the files in it and their torrent, at most.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
 
 /// Bytes in the name of a licence, at most.
@@ -144,7 +146,7 @@ impl Reception {
             return Err(too_large(rules.max_bytes));
         }
         let room = self.room(None).await?;
-        if length > room.saturating_add(FORM_OVERHEAD) {
+        if length > room.saturating_add(form_overhead(rules)) {
             return Err(WebError::Full(format!(
                 "The disk has room for {}, and this upload needs {}. Publish less, or ask the administrator for space.",
                 size(room),
@@ -168,14 +170,19 @@ impl Reception {
 const fn max_body(rules: &Rules) -> u64 {
     match rules.max_bytes {
         0 => u64::MAX,
-        files => files.saturating_add(FORM_OVERHEAD),
+        files => files.saturating_add(form_overhead(rules)),
     }
+}
+
+/// Bytes of a form that are no files, at most.
+const fn form_overhead(rules: &Rules) -> u64 {
+    FORM_OVERHEAD.saturating_add(rules.max_torrent_bytes as u64)
 }
 
 /// Reads every field, and the body to its end.
 async fn receive_fields(
     ingest: &Ingest,
-    total_length: Option<u64>,
+    mut total_length: Option<u64>,
     body: &SharedBody,
     mut request: Request,
 ) -> Result<(Form, Upload), WebError> {
@@ -185,6 +192,7 @@ async fn receive_fields(
         WebError::Invalid("The Content-Type of the form names no boundary.".to_owned())
     })?;
     let mut form = Form::default();
+    let mut import = None;
     let mut upload = None;
     loop {
         body.expect_head();
@@ -193,6 +201,17 @@ async fn receive_fields(
             break;
         };
         body.expect_content();
+        if field.name() == Some("torrent") {
+            if let Some(torrent) = receive_torrent(field, ingest.options(), body).await? {
+                if upload.is_some() || import.is_some() {
+                    return Err(misplaced_torrent());
+                }
+                let length = torrent.len() as u64;
+                total_length = total_length.map(|total| total.saturating_sub(length));
+                import = Some(read_torrent(ingest, torrent).await?);
+            }
+            continue;
+        }
         if field.name() != Some("files") {
             form.read(field, ingest.options(), body).await?;
             continue;
@@ -213,6 +232,7 @@ async fn receive_fields(
                 let expected = Expected {
                     total_length,
                     format: form.format.unwrap_or_default(),
+                    import: import.clone(),
                     ..Expected::default()
                 };
                 none.insert(ingest.begin(expected, ambient::unix_now())?)
@@ -253,6 +273,34 @@ async fn expect_no_file(mut field: Field<'_>, body: &SharedBody) -> Result<(), W
         }
     }
     Ok(())
+}
+
+/// `None` for what a form sends where nobody chose one.
+async fn receive_torrent(
+    field: Field<'_>,
+    rules: &Rules,
+    body: &SharedBody,
+) -> Result<Option<Vec<u8>>, WebError> {
+    let limit = rules.max_torrent_bytes;
+    let torrent = read_bytes(field, limit, body).await?;
+    let torrent = torrent.ok_or_else(|| IngestError::from(ImportError::TooLarge { limit }))?;
+    Ok(Some(torrent).filter(|torrent| !torrent.is_empty()))
+}
+
+fn misplaced_torrent() -> WebError {
+    WebError::Invalid(
+        "The .torrent goes before the files that are held against it. Send one, in the field \"torrent\", before the first of the fields \"files\".".to_owned(),
+    )
+}
+
+/// Reads a .torrent whose files are to be published under it.
+pub(super) async fn read_torrent(ingest: &Ingest, torrent: Vec<u8>) -> Result<Import, WebError> {
+    let ingest = ingest.clone();
+    let reading = spawn_blocking(move || ingest.read_torrent(&torrent.into()));
+    let read = reading
+        .await
+        .map_err(|error| WebError::Internal(Box::new(error)))?;
+    Ok(read?)
 }
 
 /// What a publisher says of an upload. `None` for what was not said.
@@ -304,7 +352,7 @@ impl Form {
             "format" | "private" => 16,
             name => max_bytes(name, rules).ok_or_else(|| {
                 WebError::Invalid(format!(
-                    "The field {name:?} is not known here. The fields are: title, description, creator, licence, tags, unlisted, replaces, doi, links, trackers, web_seeds, format, private, files."
+                    "The field {name:?} is not known here. The fields are: title, description, creator, licence, tags, unlisted, replaces, doi, links, trackers, web_seeds, format, private, torrent, files."
                 ))
             })?,
         };
@@ -333,25 +381,38 @@ impl Form {
 }
 
 async fn read_text(
-    mut field: Field<'_>,
+    field: Field<'_>,
     name: &str,
     limit: usize,
     body: &SharedBody,
 ) -> Result<String, WebError> {
-    let mut text = Vec::new();
-    while let Some(bytes) = field.chunk().await.map_err(|error| body.explain(&error))? {
-        if text.len().saturating_add(bytes.len()) > limit {
-            return Err(WebError::TooLarge(format!(
-                "The field \"{name}\" is longer than {limit} bytes. Shorten it and try again."
-            )));
-        }
-        text.extend_from_slice(&bytes);
-    }
+    let text = read_bytes(field, limit, body).await?;
+    let text = text.ok_or_else(|| {
+        WebError::TooLarge(format!(
+            "The field \"{name}\" is longer than {limit} bytes. Shorten it and try again."
+        ))
+    })?;
     String::from_utf8(text).map_err(|_| {
         WebError::Invalid(format!(
             "The field \"{name}\" is not UTF-8. Send it as UTF-8."
         ))
     })
+}
+
+/// The bytes of a field; `None` where there are more than so many.
+async fn read_bytes(
+    mut field: Field<'_>,
+    limit: usize,
+    body: &SharedBody,
+) -> Result<Option<Vec<u8>>, WebError> {
+    let mut read = Vec::new();
+    while let Some(bytes) = field.chunk().await.map_err(|error| body.explain(&error))? {
+        if read.len().saturating_add(bytes.len()) > limit {
+            return Ok(None);
+        }
+        read.extend_from_slice(&bytes);
+    }
+    Ok(Some(read))
 }
 
 pub(super) fn read_format(text: &str) -> Result<Format, WebError> {
@@ -391,13 +452,18 @@ impl From<IngestError> for WebError {
         match error {
             IngestError::TooLarge { limit } => too_large(limit),
             IngestError::Words(error) => Self::refused_words(&error),
+            IngestError::TooManyFiles { .. }
+            | IngestError::Import(ImportError::TooLarge { .. }) => Self::TooLarge(words),
+            IngestError::Import(ImportError::Difference(_)) => Self::Unprocessable(words),
             IngestError::Name(_)
             | IngestError::NoFiles
             | IngestError::NoBytes
             | IngestError::Import(_)
             | IngestError::Build(_) => Self::Invalid(words),
-            IngestError::TooManyFiles { .. } => Self::TooLarge(words),
-            IngestError::AlreadyPublished(_) => Self::Conflict(words),
+            IngestError::AlreadyPublished(twin) => Self::AlreadyPublished {
+                detail: words,
+                twin,
+            },
             IngestError::TakenDown(_) => Self::TakenDown(words),
             IngestError::Unreadable { .. } | IngestError::Changed(_) => {
                 Self::Internal(Box::new(error))

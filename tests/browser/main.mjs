@@ -4,12 +4,14 @@
 // page go to target/browser/; with --pictures, that of a publication goes to docs/pictures/ as well.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { deflateSync } from "node:zlib";
 
 import { check, openBrowser, picture, PICTURES, require, tabThrough, tabTo } from "./browser.mjs";
@@ -181,6 +183,40 @@ test("a folder of 200 files is sent although the server is killed in the middle"
   for (const file of publication.files) {
     assert.equal(file.sha256, await sha256(join(scratch, "two hundred", file.path)), file.path);
   }
+  await page.close();
+});
+
+test("files that have a torrent already keep its info-hash", async () => {
+  const folder = join(scratch, "old album");
+  await mkdir(join(folder, "side b"), { recursive: true });
+  const songs = [["one.flac", 300_000], ["side b/two.flac", 100_001]].map(([name, length]) => {
+    const path = join(folder, name);
+    return writeFile(path, Buffer.alloc(length, name)).then(() => path);
+  });
+  const [one] = await Promise.all(songs);
+  const torrent = join(scratch, "old album.torrent");
+  const run = (...words) => promisify(execFile)(process.env.SOWER, words);
+  await run("create", folder, "-o", torrent, "--piece-length", "32KiB", "--source", "another place", "--announce", "http://127.0.0.1:9/announce");
+  const { info_hash_v1: infoHash } = JSON.parse((await run("show", torrent, "--json")).stdout);
+  await writeFile(join(folder, "notes.txt"), "written since then");
+
+  const page = await people.newPage();
+  await page.goto(`${server.url}/publish`);
+  await page.getByText("Torrent options").click();
+  await page.getByLabel("A .torrent that the files have already").setInputFiles(torrent);
+  assert.ok(await page.getByLabel("Hybrid").isDisabled(), "another format can be chosen than the torrent's");
+  await page.getByLabel("Choose files").setInputFiles(one);
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.getByRole("alert").getByText("old album/side b/two.flac is not among those that you have chosen").waitFor();
+  await check(page, "publish-torrent-incomplete");
+  await page.getByRole("button", { name: "Remove one.flac" }).click();
+  await page.getByLabel("Choose a folder").setInputFiles(folder);
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.waitForURL("**/p/*");
+  assert.equal(await page.locator("h1").innerText(), "old album");
+  await page.getByText("Technical details").click();
+  await page.getByText(infoHash, { exact: true }).waitFor();
+  assert.equal(await page.getByText("notes.txt").count(), 0, "a file is published that the torrent does not have");
   await page.close();
 });
 

@@ -10,7 +10,6 @@ from clients import Job
 from clients.aria2 import Aria2
 from clients.libtorrent import Libtorrent, Libtorrent20, LibtorrentSeed
 from clients.qbittorrent import QBittorrent, QBittorrent5
-from clients.rtorrent import Rtorrent
 from server import Sower
 from trial import time_download, wait, wait_for_files
 
@@ -51,14 +50,6 @@ class DhtQBittorrent(QBittorrent):
 
 class DhtQBittorrent5(QBittorrent5):
     settings = DhtQBittorrent.settings
-
-
-class DhtRtorrent(Rtorrent):
-    settings = """\
-dht.mode.set = on
-dht.port.set = {port}
-schedule2 = node, 1, 5, "dht.add_node={entry}"
-"""
 
 
 class DhtTrial:
@@ -120,28 +111,6 @@ class DhtCase:
 
 
 @dataclass(frozen=True)
-class DhtMagnetCase(DhtCase):
-    """A client that is told of the node by its settings has nothing but a magnet link, which names the info-hash alone."""
-
-    # Seen of 0.9.8 for 90 seconds: its log counts the peer among those that it may call, and no call comes. A seed calls nobody.
-    limit = "keeps the peers that the DHT names and calls none of them: they have to call it"
-
-    def __str__(self):
-        return f"{self.client.name}, {self.format}, by magnet and the DHT alone"
-
-    def download(self, lab, state, deadline):
-        """Lets the client download; the seconds until it said that it was done."""
-        with contextlib.ExitStack() as hosts:
-            dht = DhtTrial(lab, state, hosts)
-            name = info_hash(dht.server.publish(lab.publication, self.format).magnet)
-            wait(lambda: dht.knows(name), deadline, "the server did not announce the torrent")
-            host = hosts.enter_context(lab.network.add("dht-client"))
-            client = self.client(Job(host, f"magnet:?xt=urn:btih:{name}", state / "downloads", state))
-            client.settings = client.settings.format(port=NODE_PORT, entry=dht.entry)
-            return time_download(client, lab.publication, deadline)
-
-
-@dataclass(frozen=True)
 class DhtReverseCase:
     """`sower download` finds a client that seeds."""
 
@@ -199,5 +168,4 @@ def every_dht_case():
     """All clients that can be told of a node by a torrent."""
     clients = (DhtLibtorrent, DhtLibtorrent20, DhtQBittorrent, DhtQBittorrent5, Aria2)
     hybrid = (DhtLibtorrent, DhtLibtorrent20)
-    magnets = [DhtMagnetCase(DhtRtorrent)]
-    return [*map(DhtCase, clients), *magnets, *(DhtCase(client, "hybrid") for client in hybrid), DhtReverseCase(DhtLibtorrentSeed)]
+    return [*map(DhtCase, clients), *(DhtCase(client, "hybrid") for client in hybrid), DhtReverseCase(DhtLibtorrentSeed)]

@@ -5,14 +5,16 @@ import re
 import dht
 import doors
 import encryption
+import importing
 import meeting
 import router
 import spreading
 import utp
 from cases import CLIENTS, FORMATS, ClientCase, Way
-from dht import DhtCase, DhtMagnetCase, DhtReverseCase
+from dht import DhtCase, DhtReverseCase
 from doors import DoorCase
 from encryption import EncryptedCase, EncryptedSeedCase
+from importing import ImportCase
 from meeting import MeetingCase
 from publication import SIZES
 from reading import SECTION
@@ -102,6 +104,10 @@ def page(results):
     seeds = [result for result in results if isinstance(result.case, EncryptedSeedCase)]
     rows = [[it.case.client.name, it.case.client.version(), it.case.client.what, cell(it, notes)] for it in seeds]
     parts.append(table(["seed", "version", "how", "seconds"], rows))
+    parts.append(importing.SECTION)
+    imported = [result for result in results if isinstance(result.case, ImportCase)]
+    rows = [[it.case.client.name, it.case.client.version(), it.case.format, cell(it, notes)] for it in imported]
+    parts.append(table(["client", "version", "format", "seconds"], rows))
     parts.append(meeting.SECTION)
     met = [result for result in results if isinstance(result.case, MeetingCase)]
     rows = [[it.case.client.name, it.case.client.version(), it.case.format, cell(it, notes)] for it in met]
@@ -115,7 +121,7 @@ def page(results):
     parts.append(dht.SECTION)
     by_dht = [result for result in results if isinstance(result.case, (DhtCase, DhtReverseCase))]
     by_dht.sort(key=lambda result: (isinstance(result.case, DhtReverseCase), str(result.case).lower()))
-    ways = {DhtCase: "from Sower", DhtMagnetCase: "from Sower, by magnet", DhtReverseCase: "to `sower download`"}
+    ways = {DhtCase: "from Sower", DhtReverseCase: "to `sower download`"}
     rows = [[it.case.client.name, it.case.client.version(), ways[type(it.case)], it.case.format, cell(it, notes)] for it in by_dht]
     parts.append(table(["client", "version", "way", "format", "seconds"], rows))
     parts.append(router.SECTION)

@@ -21,6 +21,7 @@ from cases import FORMATS, every_client_case
 from dht import every_dht_case
 from doors import every_door_case
 from encryption import every_encrypted_case
+from importing import every_import_case
 from meeting import every_meeting_case
 from publication import Publication
 from reverse import every_reverse_case
@@ -81,6 +82,7 @@ def main():
         *every_dht_case(),
         *every_door_case(),
         *every_router_case(),
+        *every_import_case(),
         *every_meeting_case(),
         *every_spreading_case(),
         *every_client_case(),

@@ -58,10 +58,10 @@ class Sower:
         if self._process.wait(START_SECONDS) != 0:
             raise RuntimeError(f"the server did not end well: {self.log.read_text()}")
 
-    def publish(self, publication, format):
-        """Publishes the files by the JSON API."""
+    def publish(self, publication, format, torrent=None):
+        """Publishes the files by the JSON API; under the .torrent that they have, if they have one."""
         name = publication.folder.name
-        fields = ["-F", f"title={name} ({format})", "-F", f"format={format}"]
+        fields = ["-F", f"title={name} ({format})", "-F", f"torrent=@{torrent}" if torrent else f"format={format}"]
         for file in sorted(publication.folder.iterdir()):
             fields += ["-F", f'files=@"{file}";filename="{name}/{file.name}"']
         answer = self._host.run(

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use sower::proto::bencode::Encoder;
@@ -11,9 +12,10 @@ use sower::proto::id::InfoHash;
 use sower::proto::metainfo::info::InfoLimits;
 use sower::proto::metainfo::torrent_file::TorrentFile;
 
-use crate::edits::{ask, bearer};
+use crate::edits::{Answer, ask, bearer};
 use crate::local_publish::describe;
 use crate::support::{Server, curl, get};
+use crate::uploads::{Uploader, upload};
 
 const B: &str = "b.bin";
 const U: &str = "a/\u{fc}.txt";
@@ -189,16 +191,7 @@ fn a_torrent_and_its_content_are_published_under_the_same_info_hash() {
         let again = publish(&server, &["--torrent", "old.torrent", "downloads/old"]);
         assert_eq!(again["was_published_already"], true);
         assert_eq!(again["id"], printed["id"]);
-        let id = printed["id"].as_str().unwrap();
-        let url = format!("{}/api/v1/publications/{id}/takedown", server.url);
-        let headers = [&*bearer(&server.token()), "Content-Type: application/json"];
-        let removed = ask(
-            "PUT",
-            &url,
-            &headers,
-            Some(r#"{"reason": "a court says so"}"#),
-        );
-        assert!(removed.status < 300, "{}", removed.body);
+        take_down(&server, &server.token(), &printed["id"]);
         let words = refusal(&server, &["--torrent", "old.torrent", "downloads"]);
         assert!(words.contains("taken down"), "{words}");
     }
@@ -357,4 +350,298 @@ fn what_is_no_torrent_for_this_server_is_refused_in_plain_words() {
     ];
     assert_eq!(server.sower(&odd, "").status.code(), Some(2));
     assert_eq!(server.publication_count(), 0);
+}
+
+/// What somebody sends in a form, part by part.
+struct Form<'a> {
+    server: &'a Server,
+    token: String,
+    parts: Vec<String>,
+}
+
+impl<'a> Form<'a> {
+    fn new(server: &'a Server, token: &str) -> Self {
+        Self {
+            server,
+            token: token.to_owned(),
+            parts: Vec::new(),
+        }
+    }
+
+    fn field(self, field: &str, bytes: &[u8]) -> Self {
+        self.part(field, "it", bytes)
+    }
+
+    fn file(self, name: &str, bytes: &[u8]) -> Self {
+        self.part("files", name, bytes)
+    }
+
+    fn part(mut self, field: &str, name: &str, bytes: &[u8]) -> Self {
+        let path = format!("part-{}", self.parts.len());
+        let path = self.server.folder().join(path);
+        fs::write(&path, bytes).unwrap();
+        let path = path.display();
+        let part = format!("{field}=@{path};filename=\"{name}\"");
+        self.parts.push(part);
+        self
+    }
+
+    fn send(self) -> Answer {
+        let (authorization, url) = (
+            bearer(&self.token),
+            format!("{}/api/v1/publications", self.server.url),
+        );
+        let mut arguments = vec!["-w", "\n%{http_code} %{content_type}", "-H", &authorization];
+        for part in &self.parts {
+            arguments.extend(["-F", part]);
+        }
+        arguments.push(&url);
+        let said = String::from_utf8(curl(&arguments)).unwrap();
+        let (body, head) = said.rsplit_once('\n').unwrap();
+        let (status, content_type) = head.split_once(' ').unwrap();
+        Answer {
+            status: status.parse().unwrap(),
+            head: format!("content-type: {content_type}"),
+            body: body.to_owned(),
+        }
+    }
+
+    /// Sends what must not be published, and gives the reason.
+    fn refused(self, status: u16) -> String {
+        let server = self.server;
+        let (count, stored) = (server.publication_count(), server.stored());
+        let answer = self.send();
+        answer.expect_problem(status);
+        assert_eq!(
+            (server.publication_count(), server.stored()),
+            (count, stored)
+        );
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Takes a publication down.
+fn take_down(server: &Server, token: &str, id: &Value) {
+    let id = id.as_str().unwrap();
+    let url = format!("{}/api/v1/publications/{id}/takedown", server.url);
+    let headers = [&*bearer(token), "Content-Type: application/json"];
+    let reason = Some(r#"{"reason": "a court says so"}"#);
+    let removed = ask("PUT", &url, &headers, reason);
+    assert!(removed.status < 300, "{}", removed.body);
+}
+
+#[test]
+fn a_form_with_a_torrent_keeps_its_info_hash() {
+    let (server, old) = (Server::start(), Old::new());
+    let token = server.token();
+    old.lay_out(server.folder());
+    // In another order than the torrent's, under another folder's name, and with a file beside.
+    let form = || {
+        Form::new(&server, &token)
+            .field("format", b"hybrid")
+            .field("torrent", &old.torrent)
+            .file("new/a/empty", b"")
+            .file("new/Thumbs.db", b"none of the torrent's")
+            .file("new/a/\u{fc}.txt", &bytes(300))
+            .file("new/b.bin", &bytes(70_000))
+    };
+    let answer = form().send();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let published = answer.json();
+    let publication = describe(&server, &published["id"]);
+    old.expect_in(&publication);
+    let from = server.folder().join("downloads/old");
+    download(&server, &publication, &from);
+
+    let again = form().send();
+    again.expect_problem(409);
+    let twin = json!({ "id": published["id"], "page_url": published["page_url"] });
+    assert_eq!(again.json()["same_as"], twin);
+    take_down(&server, &token, &published["id"]);
+    let words = form().refused(451);
+    assert!(words.contains("taken down"), "{words}");
+}
+
+#[test]
+fn a_form_with_a_hybrid_torrent_keeps_both_info_hashes() {
+    let server = Server::start();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/libtorrent");
+    let torrent = fs::read(golden.join("single-hybrid.torrent")).unwrap();
+    let form = Form::new(&server, &server.token()).field("torrent", &torrent);
+    // Bare, and in the folder that somebody keeps it in.
+    let answer = form.file("kept/single.bin", &pseudo(100_000, 6)).send();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let hashes = TorrentFile::parse(&torrent, &InfoLimits::default()).unwrap();
+    let hashes = hashes.info.hashes;
+    let published = answer.json();
+    assert_eq!(published["format"], "hybrid");
+    assert_eq!(published["info_hash_v1"], hashes.v1().unwrap().to_string());
+    assert_eq!(published["info_hash_v2"], hashes.v2().unwrap().to_string());
+}
+
+#[test]
+fn a_form_that_does_not_fit_its_torrent_is_refused_and_leaves_nothing() {
+    let (server, old) = (
+        Server::start_with(&[("SOWER_PUBLISH__MAX_TORRENT_BYTES", "2000")]),
+        Old::new(),
+    );
+    let token = server.token();
+    let (b, u) = (bytes(70_000), bytes(300));
+    let new = || Form::new(&server, &token);
+    let with_torrent = || new().field("torrent", &old.torrent);
+
+    let mut wrong = b.clone();
+    wrong[20_014] ^= 1;
+    let form = with_torrent()
+        .file(B, &wrong)
+        .file(U, &u)
+        .file("a/empty", b"");
+    let words = form.refused(422);
+    assert!(words.contains("Piece 2 of 8 in b.bin"), "{words}");
+    let form = with_torrent()
+        .file(B, &b[1..])
+        .file(U, &u)
+        .file("a/empty", b"");
+    let words = form.refused(422);
+    assert!(words.contains("b.bin has 69999 bytes"), "{words}");
+    let form = with_torrent()
+        .file(B, &b)
+        .file("a/other.txt", &u)
+        .file("a/empty", b"");
+    let words = form.refused(422);
+    assert!(words.contains("missing: a/\u{fc}.txt"), "{words}");
+    let words = with_torrent().file(B, &b).file("x/b.bin", &b).refused(400);
+    assert!(words.contains("x/b.bin came twice"), "{words}");
+
+    let form = new().file(B, &b).field("torrent", &old.torrent);
+    let words = form.file(U, &u).refused(400);
+    assert!(words.contains("goes before the files"), "{words}");
+    let words = with_torrent().field("torrent", &old.torrent).refused(400);
+    assert!(words.contains("Send one"), "{words}");
+    let words = new().field("torrent", &b[..1999]).file(B, &b).refused(400);
+    assert!(words.contains("The .torrent cannot be used"), "{words}");
+    let words = new().field("torrent", &b[..2001]).file(B, &b).refused(413);
+    assert!(words.contains("longer than 2000 bytes"), "{words}");
+    let form = with_torrent()
+        .field("private", b"on")
+        .file(B, &b)
+        .file(U, &u);
+    let words = form.refused(400);
+    assert!(words.contains("would change its info-hash"), "{words}");
+    let words = with_torrent().refused(400);
+    assert!(words.contains("no file"), "{words}");
+    // A form sends an empty one where nobody has chosen any.
+    let form = new().file("note", b"hello").part("torrent", "", b"");
+    assert_eq!(form.send().status, 201);
+}
+
+impl Uploader<'_> {
+    /// A draft of what is in a torrent.
+    fn draft_of(&self, torrent: &[u8]) -> Answer {
+        self.try_draft(&json!({ "torrent": BASE64.encode(torrent) }))
+    }
+
+    /// Sends all files of a draft, or what is missing of them.
+    fn send_all(&self, draft: &Value, files: &[&[u8]]) {
+        for (place, file) in files.iter().enumerate() {
+            let offset = draft["files"][place]["offset"].as_u64().unwrap();
+            let offset = usize::try_from(offset).unwrap();
+            if offset < file.len() {
+                self.send(&upload(self.server, draft, place), offset, &file[offset..]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_draft_of_a_torrent_is_filled_over_a_restart_and_keeps_its_info_hash() {
+    let (server, old) = (Server::start(), Old::new());
+    old.lay_out(server.folder());
+    let ada = Uploader::new(&server, "ada");
+    let token = ada.token.clone();
+    let made = ada.draft_of(&old.torrent);
+    assert_eq!(made.status, 201, "{}", made.body);
+    let draft = made.json();
+    assert_eq!(draft["name"], "old");
+    assert_eq!(draft["piece_length"], 10_007);
+    let listed: Vec<_> = draft["files"].as_array().unwrap().iter().collect();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|it| (&it["path"], &it["length"]))
+        .collect();
+    let expected = [
+        (&json!("old/b.bin"), &json!(70_000)),
+        (&json!("old/a/\u{fc}.txt"), &json!(300)),
+        (&json!("old/a/empty"), &json!(0)),
+    ];
+    assert_eq!(listed, expected);
+    let twin = ada.draft_of(&old.torrent).json();
+    ada.send(&upload(&server, &draft, 0), 0, &bytes(70_000)[..12_345]);
+
+    let server = server.restart();
+    let ada = Uploader {
+        server: &server,
+        token,
+    };
+    let draft = ada.described(draft["id"].as_str().unwrap()).json();
+    assert_eq!(draft["received_bytes"], 12_345);
+    ada.send_all(&draft, &[&bytes(70_000), &bytes(300)]);
+    let publication = ada.end_of(&draft);
+    assert_eq!(publication["state"], "published", "{publication}");
+    old.expect_in(&publication);
+    let from = server.folder().join("downloads/old");
+    download(&server, &publication, &from);
+
+    // One that was under way meanwhile, and one that is begun now.
+    let same_as = json!({ "id": publication["id"], "page_url": publication["page_url"] });
+    ada.send_all(&twin, &[&bytes(70_000), &bytes(300)]);
+    let twin = ada.end_of(&twin);
+    assert_eq!(
+        (&twin["state"], &twin["same_as"]),
+        (&json!("failed"), &same_as)
+    );
+    let again = ada.draft_of(&old.torrent);
+    again.expect_problem(409);
+    assert_eq!(again.json()["same_as"], same_as);
+    let root = server.token_for("root");
+    take_down(&server, &root, &publication["id"]);
+    ada.draft_of(&old.torrent).expect_problem(451);
+}
+
+#[test]
+fn a_draft_that_does_not_fit_its_torrent_says_so() {
+    let (server, old) = (
+        Server::start_with(&[("SOWER_PUBLISH__MAX_TORRENT_BYTES", "2000")]),
+        Old::new(),
+    );
+    let ada = Uploader::new(&server, "ada");
+    let draft = ada.draft_of(&old.torrent).json();
+    let mut wrong = bytes(70_000);
+    wrong[20_014] ^= 1;
+    ada.send_all(&draft, &[&wrong, &bytes(300)]);
+    let failed = ada.end_of(&draft);
+    assert_eq!(failed["state"], "failed");
+    let words = failed["failure"].as_str().unwrap();
+    assert!(words.contains("Piece 2 of 8 in b.bin"), "{words}");
+    assert_eq!((server.publication_count(), server.stored()), (0, 0));
+
+    let refused = |status, manifest| {
+        let answer = ada.try_draft(&manifest);
+        answer.expect_problem(status);
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    };
+    let torrent = BASE64.encode(&old.torrent);
+    let listed = json!([{ "path": "old/b.bin", "length": 70_001 }]);
+    let words = refused(400, json!({ "torrent": torrent, "files": listed }));
+    assert!(words.contains("leave out the list of files"), "{words}");
+    let words = refused(400, json!({ "torrent": "no Base64" }));
+    assert!(words.contains("base64 -w 0"), "{words}");
+    let words = refused(400, json!({ "torrent": BASE64.encode(&[b'x'; 2000]) }));
+    assert!(words.contains("The .torrent cannot be used"), "{words}");
+    let words = refused(413, json!({ "torrent": BASE64.encode(&[b'x'; 2001]) }));
+    assert!(words.contains("longer than 2000 bytes"), "{words}");
+    let words = refused(400, json!({ "torrent": torrent, "private": true }));
+    assert!(words.contains("would change its info-hash"), "{words}");
+    let words = refused(400, json!({}));
+    assert!(words.contains("no file"), "{words}");
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -109,10 +110,12 @@ fn server_with_film() -> (Server, String) {
 
 const FILM: u64 = 400_000_000;
 
+const PUBLISH_FILM: [&str; 3] = ["film.mkv", "--title", "Film"];
+
 /// Begins to publish the film, and gives the id of its draft once a good deal of it is there.
-fn begin(server: &Server, token: &str) -> (Child, String) {
+fn begin(server: &Server, token: &str, arguments: &[&str]) -> (Child, String) {
     let begun = command(server.folder(), &server.url, token)
-        .args(["film.mkv", "--title", "Film"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -141,14 +144,14 @@ fn title_of(server: &Server, id: &str) -> Value {
 #[test]
 fn an_upload_goes_on_where_it_was_after_command_and_server_were_killed() {
     let (mut server, token) = server_with_film();
-    let (mut first, id) = begin(&server, &token);
+    let (mut first, id) = begin(&server, &token, &PUBLISH_FILM);
     server.kill();
     first.kill().unwrap();
     first.wait().unwrap();
     let server = server.start_again();
     let film = fs::metadata(server.folder().join(format!("data/content/staging/{id}/0")));
     assert!(film.unwrap().len() < FILM);
-    let page = stdout(&publish(&server, &token, &["film.mkv", "--title", "Film"]));
+    let page = stdout(&publish(&server, &token, &PUBLISH_FILM));
     assert!(
         page.trim().ends_with(&id),
         "{page} is another publication than {id}"
@@ -158,9 +161,55 @@ fn an_upload_goes_on_where_it_was_after_command_and_server_were_killed() {
 }
 
 #[test]
+fn what_has_a_torrent_keeps_its_info_hash_over_an_interruption() {
+    let (mut server, token) = server_with_film();
+    let options = [
+        "--name",
+        "Film",
+        "--piece-length",
+        "2MiB",
+        "-o",
+        "film.torrent",
+    ];
+    let created = server.sower(&[&["create", "film.mkv"], &options[..]].concat(), "");
+    assert!(created.status.success(), "{created:?}");
+    let arguments = ["--torrent", "film.torrent", "film.mkv", "--json"];
+    let (mut first, id) = begin(&server, &token, &arguments);
+    server.kill();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let server = server.start_again();
+    let printed = stdout(&publish(&server, &token, &arguments));
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(printed["id"], id);
+    assert_eq!(title_of(&server, &id), "Film");
+    let url = format!("{}/api/v1/publications/{id}", server.url);
+    let publication: Value = serde_json::from_slice(&get(&url)).unwrap();
+    let shown = server.sower(&["show", "film.torrent", "--json"], "");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(publication["info_hash_v1"], shown["info_hash_v1"]);
+    assert_eq!(notes_count(&server), 0);
+
+    let again = publish(&server, &token, &arguments);
+    let said: Value = serde_json::from_str(&stdout(&again)).unwrap();
+    assert_eq!(said["was_published_already"], true);
+    assert_eq!(said["page_url"], printed["page_url"]);
+    assert_eq!(notes_count(&server), 0);
+
+    // What differs is found before anything is sent.
+    let film = fs::OpenOptions::new()
+        .write(true)
+        .open(server.folder().join("film.mkv"));
+    film.unwrap().write_all_at(b"x", 5_000_000).unwrap();
+    let words = stderr(&publish(&server, &token, &arguments));
+    assert!(words.contains("bad pieces 2"), "{words}");
+    assert_eq!(notes_count(&server), 0);
+}
+
+#[test]
 fn a_server_that_goes_away_is_waited_for() {
     let (mut server, token) = server_with_film();
-    let (begun, id) = begin(&server, &token);
+    let (begun, id) = begin(&server, &token, &PUBLISH_FILM);
     server.kill();
     let server = server.start_again();
     let ended = begun.wait_with_output().unwrap();

@@ -28,7 +28,7 @@ impl<'a> Uploader<'a> {
         Self { server, token }
     }
 
-    fn try_draft(&self, manifest: &Value) -> Answer {
+    pub(crate) fn try_draft(&self, manifest: &Value) -> Answer {
         let headers = [&*bearer(&self.token), "Content-Type: application/json"];
         let url = format!("{}/api/v1/publications", self.server.url);
         ask("POST", &url, &headers, Some(&manifest.to_string()))

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use bytes::Bytes;
 
 use super::Sent;
 use crate::cli::progress::bar_of_bytes;
@@ -20,6 +21,8 @@ use crate::proto::metainfo::torrent_file::TorrentFile;
 pub(super) struct Known {
     name: String,
     pub(super) torrent: TorrentFile,
+    /// It as it lies on the disk.
+    pub(super) bytes: Bytes,
     path: PathBuf,
 }
 
@@ -33,6 +36,7 @@ impl Known {
         let name = torrent.display().to_string();
         Ok(Self {
             torrent: source::parse(&bytes, &name, bounds)?,
+            bytes,
             name,
             path: path.to_owned(),
         })

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
 use futures_util::StreamExt;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,8 @@ use crate::web::particulars::{check_replaced, read_replaced};
 use crate::web::patience::{Limits, PatientBody};
 use crate::web::state::WebState;
 use crate::web::text::{machine_time, size};
-use crate::web::upload::read_format;
+use crate::web::twin::TwinJson;
+use crate::web::upload::{read_format, read_torrent};
 
 /// Bytes that a file takes in a list of files, on an average, at most.
 const BYTES_PER_FILE: usize = 256;
@@ -65,6 +67,14 @@ pub(super) struct Manifest {
     format: String,
     #[serde(default)]
     private: bool,
+    /// A .torrent that there is already, in Base64, for files that are to keep its info-hash. It says what the files are, so `files` is left out, and it
+    /// says the format and whether it is private. Each file in the answer is one of the torrent's; what does not match is not published, and the
+    /// draft's `failure` names the pieces and the files.
+    #[serde(default)]
+    #[schema(content_encoding = "base64")]
+    torrent: String,
+    /// What will be sent. Beside a `torrent` there is none.
+    #[serde(default)]
     files: Vec<ManifestFile>,
 }
 
@@ -119,22 +129,6 @@ struct FailureJson {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Twin)]
-struct TwinJson {
-    id: String,
-    page_url: String,
-}
-
-impl TwinJson {
-    fn new(twin: PublicationId, links: &Links) -> Self {
-        Self {
-            id: twin.to_string(),
-            page_url: links.page(twin),
-        }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
 #[schema(as = DraftFile)]
 struct DraftFileJson<'a> {
     path: &'a str,
@@ -171,6 +165,10 @@ pub(super) async fn make(
         None => None,
     };
     let manifest = read_manifest(&list)?;
+    let import = match manifest.torrent.as_str() {
+        "" => None,
+        torrent => Some(read_torrent(&state.ingest, decode(torrent)?).await?),
+    };
     let details = Details {
         words: Words {
             title: manifest.title,
@@ -190,7 +188,7 @@ pub(super) async fn make(
         format: read_format(&manifest.format)?,
         private: manifest.private,
         publisher: publisher.map_or_else(String::new, |account| account.name.clone()),
-        import: None,
+        import,
     };
     check_replaced(&state.shelf, publisher, None, &details.words.particulars).await?;
     let files = manifest.files.into_iter();
@@ -209,6 +207,7 @@ async fn receive_list(body: Body, limits: Limits, rules: &Rules) -> Result<Vec<u
     let most = rules
         .max_files
         .saturating_mul(BYTES_PER_FILE)
+        .saturating_add(BASE64.encode_len(rules.max_torrent_bytes))
         .saturating_add(edits::max_body(rules));
     let mut body = PatientBody::new(
         body,
@@ -235,6 +234,14 @@ fn read_manifest(list: &[u8]) -> Result<Manifest, WebError> {
     serde_json::from_slice(list).map_err(|error| {
         WebError::Invalid(format!(
             "The list of files cannot be read: {error}. Send {{\"title\": \"…\", \"files\": [{{\"path\": \"…\", \"length\": 1}}]}}."
+        ))
+    })
+}
+
+fn decode(torrent: &str) -> Result<Vec<u8>, WebError> {
+    BASE64.decode(torrent.as_bytes()).map_err(|error| {
+        WebError::Invalid(format!(
+            "The torrent is not Base64: {error}. Encode the .torrent file without line breaks, as `base64 -w 0` does."
         ))
     })
 }

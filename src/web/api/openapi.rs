@@ -10,6 +10,7 @@ use super::drafts::DraftJson;
 use super::publications::PublicationJson;
 use crate::domain::particulars::Link;
 use crate::web::links::Links;
+use crate::web::twin::TwinJson;
 
 /// What stands around the operations.
 #[derive(OpenApi)]
@@ -76,6 +77,8 @@ struct Problem {
     status: u16,
     /// What is wrong, and what to do.
     detail: String,
+    /// The publication that has the same files, where that is what is wrong.
+    same_as: Option<TwinJson>,
     /// What to tell the administrator, where the server failed.
     request_id: Option<String>,
 }
@@ -133,6 +136,10 @@ pub(super) struct Form {
     /// `true` or `on` for a torrent that is found through this server's tracker alone (BEP 27).
     #[schema(nullable = false)]
     private: Option<String>,
+    /// A .torrent that the files have already, and keep with its info-hash. It comes before them, and says the format, and whether it is private. Files that
+    /// it does not have are passed over.
+    #[schema(nullable = false)]
+    torrent: Option<RawBytes>,
     /// The files, one or many. A folder's files say their paths as their names.
     #[schema(min_items = 1)]
     files: Vec<RawBytes>,

@@ -311,6 +311,10 @@ impl Describer {
 /// Files in a form are published by this one request, and the answer is the publication. A list of files in JSON makes a draft: send each file
 /// to its `upload_url` (tus 1.0.0), and with the last byte it is published, under the same id.
 ///
+/// With a `torrent`, in either, files that are out in the world already are published under the info-hash that they have. What does not match it is not
+/// published: of a form the answer is 422, of a draft that it has failed, and both name the pieces and the files. A torrent that is published here already
+/// is refused with 409, and `same_as` names the publication; one that was taken down, with 451.
+///
 /// With an `Idempotency-Key` the same request again makes nothing more: it is answered with what the first one has made, as that is now. While the first
 /// one runs, the answer is 409, and with another list of files, or a form of another length, 422.
 #[utoipa::path(

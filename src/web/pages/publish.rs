@@ -29,6 +29,8 @@ struct PublishPage {
     /// Files at once, for the script, and in one request, in words.
     max_files: usize,
     max_form_files: String,
+    /// Bytes in a .torrent, for the script.
+    max_torrent: usize,
     max_title: usize,
     details: DetailFields,
 }
@@ -53,6 +55,7 @@ pub(in crate::web) async fn page(
         room_in_words: size(room),
         max_files: rules.max_files,
         max_form_files: grouped(rules.max_files.min(rules.max_form_files) as u64),
+        max_torrent: rules.max_torrent_bytes,
         max_title: rules.max_title_length,
         details: DetailFields::new(&Words::default(), Typed::default(), rules),
     };
